@@ -1,0 +1,196 @@
+---@meta
+-- Types of what plugins and kernel hand to each other. Read by editors and specs, never loaded.
+-- The prose is in lua/gate/README.md.
+
+---@class gate.Err
+---@field code string Stable; see gate.errors for the table of codes.
+---@field message string For the client: no secret, no other tenant's data.
+---@field status? integer HTTP status; otherwise from the code.
+---@field type? string The dialect's error type, where the upstream named one.
+---@field param? string Path of the offending request field.
+---@field retry_after_ms? integer
+---@field body? string The upstream's own error body, passed on by a native surface.
+---@field upstream_status? integer
+
+---@class gate.Reply
+---@field status integer
+---@field headers? string[] Flat: name, value, name, value.
+---@field body? string|gate.json.Doc
+
+---@class gate.Request
+---@field method string
+---@field path string Raw, as sent, without the query.
+---@field query? string Raw, without "?".
+---@field params table<string, string> Decoded path segments of the route.
+---@field doc? gate.json.Doc The parsed body, where the route says body = "json".
+---@field route gate.Route
+---@field header fun(self, name: string): string? Name in lower case.
+
+---@class gate.Route
+---@field method string
+---@field path string
+---@field operation? string Default "messages".
+---@field body? "json"|"none"|"stream" Default "json" for POST and PUT, else "none".
+---@field body_limit_bytes? integer Default 33554432.
+---@field upstream_path? string
+
+---@class gate.Identity
+---@field name string Name of the key.
+---@field user? string
+---@field teams? string[]
+---@field key_id? string
+---@field models "all"|table<string, boolean>
+
+---@class gate.Usage Raw counters of the provider; a counter that was not sent is nil.
+---@field input_tokens? integer
+---@field output_tokens? integer
+---@field cache_creation_input_tokens? integer
+---@field cache_read_input_tokens? integer
+---@field cache_creation_5m_input_tokens? integer
+---@field cache_creation_1h_input_tokens? integer
+---@field thinking_tokens? integer
+
+---@class gate.Target
+---@field account string
+---@field model string
+---@field reason? string
+
+---@class gate.Warning
+---@field code string
+---@field message string
+
+---@class gate.Ctx
+---@field id string Request id.
+---@field client string Peer, "ip:port".
+---@field identity? gate.Identity
+---@field surface string Name of the surface plugin.
+---@field dialect string "openai" or "anthropic".
+---@field request gate.Request
+---@field body? gate.json.Doc The pivot.
+---@field model? string As the client asked.
+---@field effort? string
+---@field is_stream boolean
+---@field operation string
+---@field api_version? string
+---@field betas? string Comma-joined.
+---@field targets? gate.Target[]
+---@field attempts gate.Attempt[]
+---@field usage? gate.Usage
+---@field cost? integer Micro-dollars.
+---@field warnings gate.Warning[]
+---@field deadline_ms integer Monotonic moment.
+---@field generation string
+---@field own table The running plugin's own.
+---@field shared table<string, table>
+---@field answer? gate.json.Doc The pivot answer, not streamed.
+---@field header fun(self, name: string): string?
+---@field warn fun(self, code: string, format: string, ...)
+---@field own_doc fun(self, doc: gate.json.Doc): gate.json.Doc
+
+---@class gate.Attempt
+---@field number integer 1 for the first try.
+---@field target gate.Target
+---@field account string
+---@field provider string
+---@field model table Catalogue entry.
+---@field body? gate.json.Doc Fork of ctx.body.
+---@field operation string
+---@field method string
+---@field path string
+---@field query? string
+---@field api_version? string
+---@field betas? string
+---@field headers? string[] Extra, flat; the provider decides which to send.
+---@field is_stream boolean
+---@field status? integer
+---@field error? gate.Err
+---@field started_at_ms number
+---@field first_byte_at_ms? number
+---@field ended_at_ms? number
+---@field usage? gate.Usage
+---@field request_ids? string[] Flat: header name, value.
+
+---@class gate.Event
+---@field name string
+---@field data string JSON text.
+---@field get fun(self, ...): any
+---@field set fun(self, ...)
+---@field drop fun(self)
+
+---@class gate.Account
+---@field name string
+---@field provider string
+---@field models "all"|string[]
+---@field conf table
+---@field state any What setup_account returned.
+
+---@class gate.App
+---@field config table
+---@field accounts table<string, gate.Account>
+---@field account_names string[]
+---@field models table<string, table>
+---@field keys? table[] Only during setup.
+---@field catalog { find: (fun(name: string, account?: string): table?), list: (fun(): table[]), cost: (fun(entry: table, usage: gate.Usage): integer) }
+---@field generation string
+
+---@class gate.Plugin
+---@field name string
+---@field version string
+---@field api integer
+---@field kind? "policy"|"surface"|"provider"|"catalog"
+---@field fail? "closed"|"open"
+---@field schema? table<string, table>
+---@field setup? fun(conf: table, app: gate.App): any, gate.Err?
+---@field teardown? fun(state: any)
+---@field on_access? fun(ctx: gate.Ctx, conf: table, state: any): gate.Reply?, gate.Err?
+---@field on_request? fun(ctx: gate.Ctx, conf: table, state: any): gate.Reply?, gate.Err?
+---@field on_route? fun(ctx: gate.Ctx, conf: table, state: any): (gate.Target[]|gate.Reply)?, gate.Err?
+---@field on_attempt? fun(ctx: gate.Ctx, conf: table, state: any, attempt: gate.Attempt): gate.Reply?, gate.Err?
+---@field on_failure? fun(ctx: gate.Ctx, conf: table, state: any, attempt: gate.Attempt): ("retry"|"next"|"fail"|nil)
+---@field on_event? fun(ctx: gate.Ctx, conf: table, state: any, event: gate.Event): nil, gate.Err?
+---@field on_response? fun(ctx: gate.Ctx, conf: table, state: any): gate.Reply?, gate.Err?
+---@field on_end? fun(ctx: gate.Ctx, conf: table, state: any)
+
+---@class gate.Surface: gate.Plugin
+---@field routes gate.Route[]
+---@field dialect "openai"|"anthropic"
+---@field native? boolean
+---@field ping? string
+---@field choose_dialect? fun(request: gate.Request): string
+---@field read fun(ctx: gate.Ctx, conf: table, state: any, request: gate.Request): gate.Reply?, gate.Err?
+---@field answer? fun(ctx: gate.Ctx, conf: table, state: any): (string|gate.json.Doc)?, (string[]|gate.Err)?
+---@field programs? fun(conf: table, state: any): table<string, table>
+---@field open_stream? fun(ctx: gate.Ctx, conf: table, state: any): string, string[]?
+---@field translate_event? fun(ctx: gate.Ctx, conf: table, state: any, name: string, data: string, relay: rt.relay.Relay): nil, gate.Err?
+---@field end_stream? fun(ctx: gate.Ctx, conf: table, state: any, relay: rt.relay.Relay)
+---@field error? fun(err: gate.Err, ctx: gate.Ctx): integer, string[], string
+---@field stream_error? fun(err: gate.Err, ctx: gate.Ctx): string
+
+---@class gate.http.Request
+---@field origin string "https://host" or "http://127.0.0.1:port".
+---@field method string
+---@field target string Path and query.
+---@field headers string[] Flat.
+---@field body? gate.json.Doc|string
+---@field sign? rt.sigv4.Signer
+---@field content_sha256? string
+
+---@class gate.Provider: gate.Plugin
+---@field native? boolean
+---@field framing? "sse"|"eventstream"
+---@field account_schema table<string, table>
+---@field response_headers? string[]
+---@field request_id_headers? string[]
+---@field setup_account fun(conf: table, info: { name: string, origin: string?, config_dir: string? }): any, gate.Err?
+---@field teardown_account? fun(account: any)
+---@field from_env? fun(env: table<string, string>): table?
+---@field build fun(attempt: gate.Attempt, account: any): gate.http.Request?, gate.Err?
+---@field read_error fun(call: rt.client.Call, text: string, account: any): gate.Err
+---@field read_answer? fun(attempt: gate.Attempt, account: any, doc: gate.json.Doc): gate.json.Doc?, gate.Err?
+---@field read_event? fun(attempt: gate.Attempt, account: any, name: string, data: string): string[]?, gate.Err?
+---@field serve? fun(req: rt.server.Request, account: any)
+
+---@class gate.Catalog: gate.Plugin
+---@field find fun(name: string, state: any): table?
+---@field list fun(state: any): table[]
+---@field cost fun(entry: table, usage: gate.Usage, state: any): integer
