@@ -98,11 +98,17 @@ static void test_streams(void)
     check(": comment\n\n: more\ndata: x\n: inside\n\n", "[message|x]");
     check(":\n:\n:\n", "");
     check("\n\n\ndata: x\n\n\n\n", "[message|x]");
-    check("\xEF\xBB\xBF" "data: x\n\n", "[message|x]");
+    check("\xEF\xBB\xBF"
+          "data: x\n\n",
+          "[message|x]");
     check("\xEF\xBB\xBF\ndata: x\n\n", "[message|x]");
     check("\xEF\xBB\xBF: c\ndata: x\n\n", "[message|x]");
-    check("data: 1\n\n\xEF\xBB\xBF" "data: 2\n\ndata: 3\n\n", "[message|1][message|3]");
-    check(": c\n\xEF\xBB\xBF" "data: 2\n\ndata: 3\n\n", "[message|3]");
+    check("data: 1\n\n\xEF\xBB\xBF"
+          "data: 2\n\ndata: 3\n\n",
+          "[message|1][message|3]");
+    check(": c\n\xEF\xBB\xBF"
+          "data: 2\n\ndata: 3\n\n",
+          "[message|3]");
     check("datax: 1\ndat: 2\nDATA: 3\n data: 4\ndata: 5\n\n", "[message|5]");
     check("event: a\nevent: b\nevent\nevent: c\ndata: 1\n\n", "[c|1]");
     check("event: a\nevent\ndata: 1\n\n", "[message|1]");
