@@ -53,15 +53,15 @@ $$(file >$(1),$(2))
 endif
 endef
 ifdef DEPS_LIBS
-$(eval $(call stamp,$(OBJ)/compile.stamp,$(strip $(COMPILE))))
-$(eval $(call stamp,$(OBJ)/link.stamp,$(strip $(LINK) $(CORE) $(HOST) $(DEPS_LIBS))))
+$(eval $(call stamp,$(OBJ)/compile.stamp,$(strip $(COMPILE) $(DEPS_ID))))
+$(eval $(call stamp,$(OBJ)/link.stamp,$(strip $(LINK) $(CORE) $(HOST) $(DEPS_LIBS) $(DEPS_ID))))
 endif
 
 all: $(CORE) $(if $(wildcard runtime/main.c),$(BIN)) ## build build/moongate (SAN=1: build/moongate-san)
 
-$(BIN): $(CORE) $(HOST) $(OBJ)/link.stamp $(DEPS_DIR)/deps.mk
+$(BIN): $(CORE) $(HOST) $(OBJ)/link.stamp
 	$(LINK) -o $@ $(CORE) $(HOST) $(DEPS_LIBS)
-$(OBJ)/%.o: %.c $(OBJ)/compile.stamp $(DEPS_DIR)/deps.mk
+$(OBJ)/%.o: %.c $(OBJ)/compile.stamp | $(DEPS_DIR)/deps.mk
 	@mkdir -p $(@D)
 	$(COMPILE) -MMD -MP -c -o $@ $<
 $(OBJ)/test/%: spec/runtime/core/%.c $(CORE) $(OBJ)/link.stamp
