@@ -7,12 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { CLOSE_MS = 1000, EXIT_STUCK = 70 };
+
 static struct {
     uv_loop_t loop;
     lua_State *L;
     uv_check_t turn_end; // runs right after polling, once all I/O callbacks of the turn are done
     uv_idle_t hurry;     // active while something is queued: polling then does not block
-    rt_soon *first, **last;
+    rt_soon *first, **last; // for the end of this turn
+    rt_soon *running;       // what is left of the list that runs now
+    rt_closer *closers;
     int exit_status;
     bool is_stopping;
 } process;
@@ -52,15 +56,15 @@ static void on_turn_end(uv_check_t *check)
 {
     (void)check;
     // What queues itself anew while these run waits for the next turn, which then does not block.
-    rt_soon *s = process.first;
+    process.running = process.first;
     process.first = NULL;
     process.last = &process.first;
-    while (s) {
-        rt_soon *next = s->next;
+    while (process.running) { // a callback may remove any other one
+        rt_soon *s = process.running;
+        process.running = s->next;
         s->is_queued = false;
         s->next = NULL;
         s->on_turn_end(s);
-        s = next;
     }
     if (!process.first) {
         uv_check_stop(&process.turn_end);
@@ -92,15 +96,21 @@ void rt_soon_remove(rt_soon *s)
 {
     if (!s->is_queued)
         return;
+    s->is_queued = false;
+    for (rt_soon **at = &process.running; *at; at = &(*at)->next) {
+        if (*at == s) {
+            *at = s->next;
+            return;
+        }
+    }
     for (rt_soon **at = &process.first; *at; at = &(*at)->next) {
         if (*at != s)
             continue;
         *at = s->next;
         if (!*at)
             process.last = at;
-        break;
+        return;
     }
-    s->is_queued = false;
 }
 
 // ---- values ----
@@ -151,7 +161,13 @@ int rt_open(void)
 
 int rt_run(void)
 {
-    while (!process.is_stopping && uv_run(&process.loop, UV_RUN_ONCE)) {
+    while (!process.is_stopping) {
+        if (uv_run(&process.loop, UV_RUN_ONCE) || process.is_stopping)
+            continue;
+        rt_report("stopped", rt_task_count() > 0 ? "every task waits, and nothing is left that could wake one"
+                                                 : "nothing is left to do");
+        process.exit_status = EXIT_STUCK;
+        break;
     }
     return process.exit_status;
 }
@@ -163,6 +179,16 @@ void rt_stop(int exit_status)
     uv_stop(&process.loop);
 }
 
+void rt_at_close(rt_closer *c, void (*on_close)(void))
+{
+    for (rt_closer *at = process.closers; at; at = at->next)
+        if (at == c)
+            return;
+    c->on_close = on_close;
+    c->next = process.closers;
+    process.closers = c;
+}
+
 static void close_handle(uv_handle_t *handle, void *data)
 {
     (void)data;
@@ -170,17 +196,47 @@ static void close_handle(uv_handle_t *handle, void *data)
         uv_close(handle, NULL);
 }
 
+static void on_time_up(uv_timer_t *timer)
+{
+    *(bool *)timer->data = true;
+}
+
+// Turns the loop until no task is left (or, with only_handles, no handle), for CLOSE_MS at most.
+static void run_out(bool only_handles)
+{
+    uv_timer_t limit;
+    bool is_up = false;
+    uv_timer_init(&process.loop, &limit);
+    limit.data = &is_up;
+    uv_timer_start(&limit, on_time_up, CLOSE_MS, 0);
+    uv_unref((uv_handle_t *)&limit);
+    while (!is_up && (only_handles || rt_task_count() > 0) && uv_run(&process.loop, UV_RUN_ONCE)) {
+    }
+    uv_close((uv_handle_t *)&limit, NULL);
+    uv_run(&process.loop, UV_RUN_NOWAIT); // `limit` is on this stack
+}
+
 int rt_close(void)
 {
+    if (rt_task_count() > 0) {
+        rt_task_cancel_all("cancelled");
+        run_out(false);
+    }
+    rt_task_abandon_all();
+    while (process.closers) {
+        rt_closer *c = process.closers;
+        process.closers = c->next;
+        c->on_close();
+    }
     // Finalizers close what they own, which needs the loop; what is left then is closed here.
-    lua_close(process.L);
+    if (process.L)
+        lua_close(process.L);
     process.L = NULL;
     rt_task_close();
     uv_run(&process.loop, UV_RUN_NOWAIT);
     rt_timer_close();
     uv_walk(&process.loop, close_handle, NULL);
-    while (uv_run(&process.loop, UV_RUN_NOWAIT)) {
-    }
+    run_out(true);
     uv_loop_close(&process.loop);
     return process.exit_status;
 }

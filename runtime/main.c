@@ -43,6 +43,7 @@ static int push_program(lua_State *L, const char *home, int argc, char **argv)
 {
     char file[PATH_MAX + 32];
     int first = 1;
+    luaL_checkstack(L, argc + 8, "arguments");
     if (argc > 2 && strcmp(argv[1], "--script") == 0) {
         snprintf(file, sizeof(file), "%s", argv[2]);
         first = 3;

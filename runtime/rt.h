@@ -37,7 +37,8 @@ struct rt_wait {
     void (*on_cancel)(rt_wait *w);
 };
 
-// Raises where a wait is not possible: outside a task, or inside a coroutine that the task made itself.
+// Raises where a wait is not possible: outside a task, inside a coroutine that the task made itself, or inside a
+// callback of a C function that cannot be left (table.sort, string.gsub, require). Before anything is started.
 void rt_check_task(lua_State *L);
 // Keeps the value at index alive at least until the wait is over.
 void rt_hold(lua_State *L, rt_wait *w, int index);
@@ -48,13 +49,13 @@ static inline bool rt_waiting(const rt_wait *w)
     return w->co != NULL;
 }
 // Resumes the task with the `count` values on top of w->co. The task runs inside this call: it is the
-// caller's last act.
+// caller's last act. (Where tasks wake each other a hundred deep, it runs at the end of this turn.)
 void rt_wake(rt_wait *w, int count);
 
 // Starts the function below `count` arguments on top of L as a task; it runs at once, until its first
-// wait. Pops them. Returns the task, or NULL when it has already ended.
+// wait (where tasks start each other a hundred deep: at the end of this turn). Pops them. Returns the task, or NULL when it has already ended.
 rt_task *rt_task_spawn(lua_State *L, int count);
-// Wakes the task with nil, {code}. No-op for a task that is ending. Never for the running task itself.
+// Wakes the task with nil, {code}; code is a literal. No-op for a task that is ending. Never for the running task itself.
 void rt_task_cancel(rt_task *task, const char *code);
 rt_task *rt_task_current(void);     // NULL outside tasks
 uint64_t rt_task_deadline_ms(void); // of the current task, on rt_now_ms()'s clock; 0: none
@@ -63,6 +64,7 @@ int rt_task_count(void);
 
 // ---- timers: one coarse wheel (RT_TICK_MS), no system call, intrusive ----
 enum { RT_TICK_MS = 32 };
+#define RT_MS_MAX (UINT64_C(1) << 52) // longest delay
 typedef struct rt_timer rt_timer;
 struct rt_timer {
     rt_timer *next, **link; // link == NULL: not started
@@ -106,15 +108,25 @@ void rt_module_add(rt_module *m);
 
 // ---- life of the process (loop.c) ----
 int rt_open(void); // makes loop and state; 0 or a libuv error
-int rt_run(void);  // runs until rt_stop()
+int rt_run(void);  // runs until rt_stop(), or until nothing can happen any more (exit status 70)
 void rt_stop(int exit_status);
-int rt_close(void); // closes all handles and the state; returns the exit status
+// Cancels all tasks and gives them CLOSE_MS to end, closes all handles and the state; returns the exit status.
+int rt_close(void);
 // Uncaught errors of tasks go here (default: standard error).
 void rt_report(const char *what, const char *message);
+// Calls fn when the process ends in order, after the last task and before the Lua state goes; last added first.
+typedef struct rt_closer rt_closer;
+struct rt_closer {
+    rt_closer *next;
+    void (*on_close)(void);
+};
+void rt_at_close(rt_closer *c, void (*on_close)(void)); // c is static; no-op when it is already there
 
 // Internal to loop.c and task.c.
 void rt_task_init(lua_State *L);
 void rt_task_close(void);
+void rt_task_cancel_all(const char *code);
+void rt_task_abandon_all(void);
 void rt_timer_init(uv_loop_t *loop);
 void rt_timer_close(void);
 

@@ -41,7 +41,7 @@ static int l_sleep(lua_State *L)
     uv_timer_init(rt_loop(L), &n->timer);
     n->timer.data = n;
     n->waiter.on_cancel = on_nap_cancel;
-    uv_timer_start(&n->timer, on_nap_over, (uint64_t)ms, 0);
+    uv_timer_start(&n->timer, on_nap_over, ms < RT_MS_MAX ? (uint64_t)ms : RT_MS_MAX, 0);
     return rt_park(L, &n->waiter);
 }
 
