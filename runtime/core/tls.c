@@ -4,6 +4,7 @@
 #include "tls.h"
 
 #include <arpa/inet.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,8 @@ struct tls_session {
     uint8_t address_size;
     bool is_ready, is_chain_seen, is_end_sent, is_in_grown, is_out_grown;
     uint32_t verify_flags;
-    int read_error; // of an earlier tls_read(), or 0
+    uint32_t handshake_bytes; // size of Mbed TLS's handshake struct, which is opaque
+    int read_error;           // of an earlier tls_read(), or 0
 };
 
 struct tls_ticket {
@@ -215,10 +217,35 @@ static void keep_ticket(tls_session *t)
     t->ticket = ticket;
 }
 
+// Of the library, but in none of its installed headers: they free and wipe what hangs on ssl->handshake or on
+// a transform, and zero the struct.
+void mbedtls_ssl_handshake_free(mbedtls_ssl_context *ssl);
+void mbedtls_ssl_transform_free(mbedtls_ssl_transform *transform);
+
+// Mbed TLS keeps the handshake's state for the life of a TLS 1.3 connection, some 8 KiB with secrets (in TLS
+// 1.2 it is freed by now). After the handshake only a zeroed struct is needed, while a ticket is read (3.6.6:
+// ssl_tls13_parse_new_session_ticket_exts), so tls_read() lends it one then.
+static void free_handshake_state(tls_session *t)
+{
+    if (!t->ssl.handshake)
+        return;
+    t->handshake_bytes = (uint32_t)malloc_usable_size(t->ssl.handshake);
+    mbedtls_ssl_handshake_free(&t->ssl);
+    tls_free(t->ssl.handshake);
+    t->ssl.handshake = NULL;
+    if (t->ssl.transform_negotiate) { // made for TLS 1.2, unused in 1.3, and freed only along with the above
+        mbedtls_ssl_transform_free(t->ssl.transform_negotiate);
+        tls_free(t->ssl.transform_negotiate);
+        t->ssl.transform_negotiate = NULL;
+    }
+}
+
 static void end_handshake(tls_session *t)
 {
     t->is_ready = true;
+    t->is_in_grown = t->is_out_grown = true; // TLS 1.3 touches all of the output buffer meanwhile
     free_peer_certificate(t->ssl.session);
+    free_handshake_state(t);
     if (t->ssl.conf->endpoint == MBEDTLS_SSL_IS_CLIENT && t->ssl.tls_version == MBEDTLS_SSL_VERSION_TLS1_2)
         keep_ticket(t); // TLS 1.3 sends tickets later, see tls_read()
     if (t->in->size == 0)
@@ -260,6 +287,14 @@ int tls_read(tls_session *t, tls_input *in, char *buffer, size_t capacity, tls_o
             keep_ticket(t);
         else if (rc != MBEDTLS_ERR_SSL_WANT_READ || (in->size == 0 && !mbedtls_ssl_check_pending(&t->ssl)))
             break; // else: a record without data, or a message that Mbed TLS handles at the next call
+        if (t->ssl.state != MBEDTLS_SSL_HANDSHAKE_OVER) { // a ticket
+            if (!t->ssl.handshake && !(t->ssl.handshake = tls_calloc(1, t->handshake_bytes))) {
+                rc = MBEDTLS_ERR_SSL_ALLOC_FAILED;
+                break;
+            }
+        } else {
+            free_handshake_state(t);
+        }
     }
     t->in = NULL;
     t->out = NULL;
