@@ -156,7 +156,7 @@ uint32_t json_scan_append(json_nodes *nodes, const char *data, size_t from, size
     uint32_t max_depth = limits && limits->max_depth > 0 ? limits->max_depth : DEFAULT_MAX_DEPTH;
     uint32_t max_nodes = limits && limits->max_nodes > 0 ? limits->max_nodes : DEFAULT_MAX_NODES;
     size_t max_bytes = limits && limits->max_bytes > 0 && limits->max_bytes < MAX_BYTES ? limits->max_bytes : MAX_BYTES;
-    const uint8_t *base = (const uint8_t *)data;
+    const uint8_t *base = (const uint8_t *)(data ? data : ""); // an empty buffer may have no data
     scan s = {.base = base + from, .end = base + to};
     const uint8_t *p = base + from, *end = s.end;
     uint32_t root = nodes->count, count = root, depth = 0, parent = JSON_NONE;

@@ -1,0 +1,295 @@
+#include "json_writer.h"
+#include "json_inside.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const json_limits raw_limits = {.max_depth = 256, .max_nodes = 1 << 28};
+
+json_writer *json_writer_new(size_t capacity)
+{
+    json_writer *w = calloc(1, sizeof(*w));
+    if (w && !(w->out = bytes_new(capacity > 0 ? capacity : 256))) {
+        free(w);
+        return NULL;
+    }
+    return w;
+}
+
+void json_writer_free(json_writer *w)
+{
+    if (!w)
+        return;
+    bytes_drop(w->out);
+    free(w);
+}
+
+void json_writer_reset(json_writer *w)
+{
+    if (w->out)
+        w->out->size = 0;
+    w->error = NULL;
+    w->depth = 0;
+    w->needs_comma = w->has_key = w->in_string = w->is_done = false;
+}
+
+static void fail(json_writer *w, const char *message)
+{
+    if (!w->error)
+        w->error = message;
+}
+
+static void append(json_writer *w, const char *text, size_t size)
+{
+    if (!bytes_append(w->out, text, size))
+        fail(w, "out of memory");
+}
+
+// Before every value: false when none may stand here.
+static bool begin_value(json_writer *w)
+{
+    if (!w->out && !w->error && !(w->out = bytes_new(256))) // the last buffer was taken
+        fail(w, "out of memory");
+    if (w->error)
+        return false;
+    if (w->in_string)
+        fail(w, "a value inside an open string");
+    else if (w->is_done)
+        fail(w, "a second value behind the first");
+    else if (w->depth > 0 && w->is_object[w->depth - 1] && !w->has_key)
+        fail(w, "a value without a key");
+    if (w->error)
+        return false;
+    if (w->needs_comma && !w->has_key)
+        append(w, ",", 1);
+    return true;
+}
+
+static void end_value(json_writer *w)
+{
+    w->has_key = false;
+    w->needs_comma = true;
+    w->is_done = w->depth == 0;
+}
+
+static void open_container(json_writer *w, bool is_object)
+{
+    if (!begin_value(w))
+        return;
+    if (w->depth == JSON_WRITER_DEPTH) {
+        fail(w, "nested too deeply");
+        return;
+    }
+    append(w, is_object ? "{" : "[", 1);
+    w->is_object[w->depth++] = is_object;
+    w->has_key = w->needs_comma = false;
+}
+
+static void close_container(json_writer *w, bool is_object)
+{
+    if (w->error)
+        return;
+    if (w->depth == 0 || w->is_object[w->depth - 1] != is_object || w->has_key || w->in_string) {
+        fail(w, is_object ? "no object to close here" : "no array to close here");
+        return;
+    }
+    w->depth--;
+    append(w, is_object ? "}" : "]", 1);
+    end_value(w);
+}
+
+void json_writer_open_object(json_writer *w)
+{
+    open_container(w, true);
+}
+
+void json_writer_close_object(json_writer *w)
+{
+    close_container(w, true);
+}
+
+void json_writer_open_array(json_writer *w)
+{
+    open_container(w, false);
+}
+
+void json_writer_close_array(json_writer *w)
+{
+    close_container(w, false);
+}
+
+static void append_escaped(json_writer *w, const char *text, size_t size)
+{
+    bool is_escaped;
+    const char *bad;
+    if (!json_escape(w->out, text, size, &is_escaped, &bad))
+        fail(w, bad ? "invalid UTF-8" : "out of memory");
+}
+
+void json_writer_key(json_writer *w, const char *text, size_t size)
+{
+    if (w->error)
+        return;
+    if (w->depth == 0 || !w->is_object[w->depth - 1] || w->has_key || w->in_string) {
+        fail(w, "a key outside an object, or two in a row");
+        return;
+    }
+    append(w, ",\"", 2);
+    if (!w->needs_comma && !w->error) { // the first member: take the comma back
+        w->out->size -= 2;
+        append(w, "\"", 1);
+    }
+    append_escaped(w, text, size);
+    append(w, "\":", 2);
+    w->has_key = true;
+}
+
+void json_writer_string(json_writer *w, const char *text, size_t size)
+{
+    if (!begin_value(w))
+        return;
+    append(w, "\"", 1);
+    append_escaped(w, text, size);
+    append(w, "\"", 1);
+    end_value(w);
+}
+
+static void plain_value(json_writer *w, const char *text, size_t size)
+{
+    if (!begin_value(w))
+        return;
+    append(w, text, size);
+    end_value(w);
+}
+
+void json_writer_integer(json_writer *w, int64_t number)
+{
+    char digits[24], *p = digits + sizeof(digits);
+    uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    do
+        *--p = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    if (number < 0)
+        *--p = '-';
+    plain_value(w, p, (size_t)(digits + sizeof(digits) - p));
+}
+
+void json_writer_number(json_writer *w, double number)
+{
+    char text[32];
+    if (!isfinite(number))
+        fail(w, "number is not finite");
+    else
+        plain_value(w, text, json_format_number(text, number));
+}
+
+void json_writer_boolean(json_writer *w, bool value)
+{
+    plain_value(w, value ? "true" : "false", value ? 4 : 5);
+}
+
+void json_writer_null(json_writer *w)
+{
+    plain_value(w, "null", 4);
+}
+
+void json_writer_raw(json_writer *w, const char *text, size_t size)
+{
+    json_nodes nodes = {0};
+    json_error error;
+    if (w->error)
+        return;
+    if (json_scan(&nodes, text, size, &raw_limits, &error))
+        plain_value(w, text, size);
+    else
+        fail(w, "raw text is not one JSON value");
+    json_nodes_free(&nodes);
+}
+
+void json_writer_node(json_writer *w, json_document *d, uint32_t id)
+{
+    size_t size;
+    const char *raw = json_document_raw(d, id, &size);
+    if (!raw)
+        fail(w, d->is_freed ? "document was freed" : "no such value");
+    else
+        plain_value(w, raw, size);
+}
+
+void json_writer_open_string(json_writer *w)
+{
+    if (!begin_value(w))
+        return;
+    append(w, "\"", 1);
+    w->in_string = true;
+}
+
+void json_writer_text(json_writer *w, const char *text, size_t size)
+{
+    if (!w->error && !w->in_string)
+        fail(w, "text outside an open string");
+    if (!w->error)
+        append_escaped(w, text, size);
+}
+
+void json_writer_node_text(json_writer *w, json_document *d, uint32_t id, size_t skip)
+{
+    size_t size = 0;
+    const char *raw = json_document_raw(d, id, &size);
+    if (!raw || raw[0] != '"') {
+        fail(w, d->is_freed ? "document was freed" : "the value is not a string");
+        return;
+    }
+    raw++;
+    size -= 2;
+    bool is_plain = skip <= size;
+    for (size_t i = 0; is_plain && i < skip; i++)
+        is_plain = raw[i] != '\\' && (signed char)raw[i] > 0;
+    if (!is_plain) {
+        fail(w, "the skipped part of a string is not plain ASCII");
+        return;
+    }
+    bool is_whole = !w->in_string;
+    if (is_whole)
+        json_writer_open_string(w);
+    if (!w->error)
+        append(w, raw + skip, size - skip);
+    if (is_whole)
+        json_writer_close_string(w);
+}
+
+void json_writer_close_string(json_writer *w)
+{
+    if (w->error)
+        return;
+    if (!w->in_string) {
+        fail(w, "no string to close here");
+        return;
+    }
+    append(w, "\"", 1);
+    w->in_string = false;
+    end_value(w);
+}
+
+const char *json_writer_error(const json_writer *w, bool finished)
+{
+    return w->error ? w->error : finished && !w->is_done ? "the value is not finished" : NULL;
+}
+
+bytes *json_writer_take(json_writer *w)
+{
+    if (json_writer_error(w, true))
+        return NULL;
+    bytes *out = w->out;
+    bytes_trim(out);
+    w->out = NULL;
+    json_writer_reset(w);
+    return out;
+}
+
+json_document *json_writer_document(json_writer *w)
+{
+    bytes *out = json_writer_take(w);
+    return out ? json_document_lazy(out) : NULL;
+}

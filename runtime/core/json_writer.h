@@ -1,0 +1,61 @@
+// json_writer: builds a JSON text piece by piece, straight into one buffer. Commas and colons are the
+// writer's business; a call in the wrong place, invalid UTF-8 or a number that is not finite makes it fail,
+// and it stays failed until json_writer_reset(): one look at json_writer_error() at the end is enough.
+// Keys are not compared; whoever writes the same key twice is told when the document is first read.
+#ifndef MOONGATE_CORE_JSON_WRITER_H
+#define MOONGATE_CORE_JSON_WRITER_H
+
+#include "json_document.h"
+
+enum { JSON_WRITER_DEPTH = 512 };
+
+typedef struct json_writer {
+    bytes *out;
+    const char *error; // static text; NULL: none
+    uint32_t depth;
+    bool needs_comma;
+    bool has_key;   // a key waits for its value
+    bool in_string; // between open_string and close_string
+    bool is_done;   // the root value is complete
+    bool is_object[JSON_WRITER_DEPTH];
+} json_writer;
+
+// Makes a writer with room for so many bytes (0 allowed). NULL: out of memory.
+json_writer *json_writer_new(size_t capacity);
+void json_writer_free(json_writer *w); // NULL is fine
+// Begins anew, keeping the buffer.
+void json_writer_reset(json_writer *w);
+
+void json_writer_open_object(json_writer *w);
+void json_writer_close_object(json_writer *w);
+void json_writer_open_array(json_writer *w);
+void json_writer_close_array(json_writer *w);
+void json_writer_key(json_writer *w, const char *text, size_t size);
+void json_writer_string(json_writer *w, const char *text, size_t size);
+void json_writer_integer(json_writer *w, int64_t number);
+void json_writer_number(json_writer *w, double number);
+void json_writer_boolean(json_writer *w, bool value);
+void json_writer_null(json_writer *w);
+// Any JSON text of exactly one value; it is checked.
+void json_writer_raw(json_writer *w, const char *text, size_t size);
+// The bytes of a document's value, as they are.
+void json_writer_node(json_writer *w, json_document *d, uint32_t id);
+
+// One string from several pieces.
+void json_writer_open_string(json_writer *w);
+void json_writer_text(json_writer *w, const char *text, size_t size);
+// The inside of a string value as it was written (no decoding), without its first `skip` bytes. These must
+// be ASCII written without escapes, such as the head of a data URL. Outside an open string it writes a
+// whole string.
+void json_writer_node_text(json_writer *w, json_document *d, uint32_t id, size_t skip);
+void json_writer_close_string(json_writer *w);
+
+// NULL, or what went wrong. An unfinished value is an error too once `finished` is asked for.
+const char *json_writer_error(const json_writer *w, bool finished);
+// The written bytes, whose reference becomes the caller's; the writer begins anew. NULL: failed or not
+// finished (json_writer_error says which), or out of memory.
+bytes *json_writer_take(json_writer *w);
+// The same as a document, scanned when it is first read.
+json_document *json_writer_document(json_writer *w);
+
+#endif

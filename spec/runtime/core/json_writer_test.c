@@ -1,0 +1,136 @@
+#include "core/json_writer.h"
+#include "test.h"
+
+#define TEXT(s) s, sizeof(s) - 1
+
+static void check_written(json_writer *w, const char *want)
+{
+    bytes *b = json_writer_take(w);
+    CHECK(b != NULL);
+    if (!b)
+        return;
+    bytes_append(b, "", 1);
+    CHECK_TEXT(b->data, want);
+    bytes_drop(b);
+}
+
+static void test_values(void)
+{
+    json_writer *w = json_writer_new(0);
+    json_writer_open_object(w);
+    json_writer_key(w, TEXT("a\"\n"));
+    json_writer_open_array(w);
+    json_writer_integer(w, INT64_MIN);
+    json_writer_integer(w, 0);
+    json_writer_number(w, 0.1);
+    json_writer_number(w, 1e300);
+    json_writer_number(w, -0.0);
+    json_writer_number(w, 9007199254740992.0);
+    json_writer_boolean(w, true);
+    json_writer_null(w);
+    json_writer_string(w, TEXT("\x01\x1F\b\f\n\r\t\"\\/\x7F\xC3\xA9\0"));
+    json_writer_open_object(w);
+    json_writer_close_object(w);
+    json_writer_raw(w, TEXT(" [ 1 ]"));
+    json_writer_close_array(w);
+    json_writer_key(w, TEXT("b"));
+    json_writer_open_array(w);
+    json_writer_close_array(w);
+    json_writer_close_object(w);
+    check_written(w, "{\"a\\\"\\n\":[-9223372036854775808,0,0.1,1e+300,-0,9007199254740992,true,null,"
+                     "\"\\u0001\\u001f\\b\\f\\n\\r\\t\\\"\\\\/\x7F\xC3\xA9\\u0000\",{}, [ 1 ]],\"b\":[]}");
+    json_writer_string(w, TEXT("again"));
+    check_written(w, "\"again\"");
+    json_writer_free(w);
+}
+
+static void test_splices(void)
+{
+    static const char source[] = "{\"u\":\"data:image/png;base64,QUJD\",\"e\":\"\\u00e9\",\"o\":{ \"x\" : [] }}";
+    json_error error;
+    json_value v;
+    json_document *d = json_document_parse_copy(TEXT(source), NULL, &error);
+    json_writer *w = json_writer_new(10);
+    json_writer_open_object(w);
+    json_writer_key(w, TEXT("data"));
+    json_document_get_key(d, JSON_ROOT, TEXT("u"), &v);
+    json_writer_node_text(w, d, v.id, 22);
+    json_writer_key(w, TEXT("joined"));
+    json_writer_open_string(w);
+    json_writer_text(w, TEXT("a\n"));
+    json_document_get_key(d, JSON_ROOT, TEXT("e"), &v);
+    json_writer_node_text(w, d, v.id, 0);
+    json_writer_close_string(w);
+    json_writer_key(w, TEXT("o"));
+    json_document_get_key(d, JSON_ROOT, TEXT("o"), &v);
+    json_writer_node(w, d, v.id);
+    json_writer_close_object(w);
+    json_document *written = json_writer_document(w);
+    CHECK(written && written->base->nodes.count == 0); // not scanned yet
+    CHECK(json_document_get_key(written, JSON_ROOT, TEXT("data"), &v) == JSON_STRING && v.size == 4);
+    CHECK(json_document_get_key(written, JSON_ROOT, TEXT("joined"), &v) == JSON_STRING && v.size == 4);
+    size_t size;
+    const char *raw = json_document_raw(written, JSON_ROOT, &size);
+    static const char want[] = "{\"data\":\"QUJD\",\"joined\":\"a\\n\\u00e9\",\"o\":{ \"x\" : [] }}";
+    CHECK(size == sizeof(want) - 1 && memcmp(raw, want, size) == 0);
+    json_writer_node_text(w, d, json_document_find(d, JSON_ROOT, &(json_step){"e", 1, 0}, 1), 1);
+    CHECK(json_writer_error(w, false) != NULL);
+    json_document_drop(written);
+    json_document_drop(d);
+    json_writer_free(w);
+}
+
+static void test_misuse(void)
+{
+    json_writer *w = json_writer_new(0);
+#define MISUSE(...)                                                                                                    \
+    do {                                                                                                               \
+        __VA_ARGS__;                                                                                                   \
+        CHECK(json_writer_error(w, true) != NULL && json_writer_take(w) == NULL);                                      \
+        json_writer_reset(w);                                                                                          \
+    } while (0)
+    MISUSE((void)0);
+    MISUSE(json_writer_open_array(w));
+    MISUSE(json_writer_close_array(w));
+    MISUSE(json_writer_open_array(w), json_writer_close_object(w));
+    MISUSE(json_writer_open_object(w), json_writer_null(w));
+    MISUSE(json_writer_open_object(w), json_writer_key(w, "a", 1), json_writer_key(w, "b", 1));
+    MISUSE(json_writer_open_object(w), json_writer_key(w, "a", 1), json_writer_close_object(w));
+    MISUSE(json_writer_key(w, "a", 1));
+    MISUSE(json_writer_null(w), json_writer_null(w));
+    MISUSE(json_writer_string(w, "\xC3", 1));
+    MISUSE(json_writer_number(w, 0.0 / 0.0));
+    MISUSE(json_writer_raw(w, "1,2", 3));
+    MISUSE(json_writer_text(w, "a", 1));
+    MISUSE(json_writer_open_string(w), json_writer_null(w));
+    MISUSE(json_writer_open_string(w));
+    for (int i = 0; i <= JSON_WRITER_DEPTH; i++)
+        json_writer_open_array(w);
+    MISUSE((void)0);
+    json_writer_null(w);
+    check_written(w, "null");
+    json_writer_free(w);
+
+    // The same key twice: told when the document is read.
+    w = json_writer_new(0);
+    json_writer_open_object(w);
+    for (int i = 0; i < 2; i++) {
+        json_writer_key(w, "a", 1);
+        json_writer_null(w);
+    }
+    json_writer_close_object(w);
+    json_document *d = json_writer_document(w);
+    json_value v;
+    CHECK(json_document_get_key(d, JSON_ROOT, "a", 1, &v) == JSON_BAD_VALUE);
+    CHECK_TEXT(d->error.message, "duplicate key");
+    json_document_drop(d);
+    json_writer_free(w);
+}
+
+int main(void)
+{
+    test_values();
+    test_splices();
+    test_misuse();
+    return test_end();
+}
