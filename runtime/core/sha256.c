@@ -275,6 +275,24 @@ void sha256_of_segments(const segment *parts, size_t count, uint8_t digest[SHA25
     sha256_final(&h, digest);
 }
 
+const uint8_t *sha256_of_bytes(bytes *b)
+{
+    if (!b->has_sha256) {
+        sha256_of(b->data, b->size, b->sha256);
+        b->has_sha256 = true;
+    }
+    return b->sha256;
+}
+
+const uint8_t *sha256_of_output(output *o)
+{
+    if (!o->has_sha256) {
+        sha256_of_segments(o->segments, o->count, o->sha256);
+        o->has_sha256 = true;
+    }
+    return o->sha256;
+}
+
 void hmac_sha256_prepare(hmac_sha256_key *key, const void *secret, size_t size)
 {
     uint8_t block[SHA256_BLOCK_SIZE] = {0};

@@ -25,6 +25,10 @@ void sha256_of(const void *data, size_t size, uint8_t digest[SHA256_SIZE]);
 // Writes the digest of the segments' concatenation.
 void sha256_of_segments(const segment *parts, size_t count, uint8_t digest[SHA256_SIZE]);
 
+// The digest of a shared object's text, which it keeps: the second call costs nothing. Good until it changes.
+const uint8_t *sha256_of_bytes(bytes *b);
+const uint8_t *sha256_of_output(output *o);
+
 // A key's two block states, so that one HMAC of a short text costs its blocks and one more. Secret: whoever
 // keeps one wipes it.
 typedef struct hmac_sha256_key {

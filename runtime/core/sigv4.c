@@ -12,6 +12,7 @@ enum { DATE_SIZE = 8, TIME_SIZE = 16, HASH_TEXT_SIZE = 2 * SHA256_SIZE };
 
 // Everything, texts included, is in one mapping of its own.
 struct sigv4_signer {
+    uint32_t refs;
     size_t mapping_size;
     bool adds_content_sha256;
     sigv4_text access_key_id, secret, session_token, region, service; // secret begins with "AWS4"
@@ -111,6 +112,7 @@ enum sigv4_error sigv4_signer_new(sigv4_signer **out, const sigv4_credentials *c
     (void)!madvise(s, size, MADV_DONTDUMP);
 
     char *at = (char *)(s + 1);
+    s->refs = 1;
     s->mapping_size = size;
     s->adds_content_sha256 = credentials->adds_content_sha256;
     s->access_key_id = keep(&at, id);
@@ -129,9 +131,15 @@ enum sigv4_error sigv4_signer_new(sigv4_signer **out, const sigv4_credentials *c
     return SIGV4_OK;
 }
 
-void sigv4_signer_free(sigv4_signer *s)
+sigv4_signer *sigv4_signer_hold(sigv4_signer *s)
 {
-    if (!s)
+    s->refs++;
+    return s;
+}
+
+void sigv4_signer_drop(sigv4_signer *s)
+{
+    if (!s || --s->refs > 0)
         return;
     size_t size = s->mapping_size;
     explicit_bzero(s, size);

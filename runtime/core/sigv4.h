@@ -1,7 +1,8 @@
 // AWS Signature Version 4 in headers (not for S3): a signer holds one set of credentials for one region and service
 // and signs requests right before they are sent. Source: as in sigv4_canonical.h.
-// Ownership: a signer is its maker's until sigv4_signer_free(). Its secrets live in pages of their own, locked in
-// memory where the limit allows it, absent from core dumps, wiped at the end. One thread.
+// Ownership: reference-counted; sigv4_signer_new() gives one reference, sigv4_signer_drop() gives one back. Its secrets
+// live in pages of their own, locked in memory where the limit allows it, absent from core dumps, wiped at the end. One
+// thread.
 #ifndef MOONGATE_CORE_SIGV4_H
 #define MOONGATE_CORE_SIGV4_H
 
@@ -34,7 +35,8 @@ typedef struct sigv4_request {
 // Makes a signer. SIGV4_OK and *out; or SIGV4_BAD_CREDENTIAL with *field naming what is wrong with "is empty" or bytes
 // that cannot be sent ("access_key_id", ..., or "memory"), and *out = NULL.
 enum sigv4_error sigv4_signer_new(sigv4_signer **out, const sigv4_credentials *credentials, const char **field);
-void sigv4_signer_free(sigv4_signer *s); // wipes; NULL is fine
+sigv4_signer *sigv4_signer_hold(sigv4_signer *s);
+void sigv4_signer_drop(sigv4_signer *s); // the last one wipes; NULL is fine
 
 // True for headers that sigv4_sign() writes itself: the sender leaves out the caller's own ones. These are
 // authorization, x-amz-date, date, and x-amz-security-token where the signer has a token.

@@ -344,12 +344,15 @@ enum sigv4_error sigv4_pick_add(sigv4_picks *picks, const sigv4_header *header)
     sigv4_text name = header->name;
     if (name.size == 0)
         return SIGV4_BAD_HEADER;
-    for (size_t i = 0; i < name.size; i++) {
-        char lower = token_lower[(uint8_t)name.data[i]];
-        if (!lower)
+    for (size_t i = 0; i < sizeof(now.key); i++) {
+        char lower = i < name.size ? token_lower[(uint8_t)name.data[i]] : '\0';
+        if (i < name.size && !lower)
             return SIGV4_BAD_HEADER;
-        if (i < sizeof(now.key))
-            now.key |= (uint64_t)(uint8_t)lower << (56 - 8 * i);
+        now.key = now.key << 8 | (uint8_t)lower;
+    }
+    for (size_t i = sizeof(now.key); i < name.size; i++) {
+        if (!token_lower[(uint8_t)name.data[i]])
+            return SIGV4_BAD_HEADER;
     }
     if (picks->count == SIGV4_HEADERS_MAX)
         return SIGV4_TOO_LARGE;

@@ -99,6 +99,24 @@ static void test_random_pieces(void)
     }
 }
 
+static void test_shared(void)
+{
+    uint8_t want[SHA256_SIZE];
+    bytes *b = bytes_copy("abc", 3);
+    sha256_of("abc", 3, want);
+    CHECK(memcmp(sha256_of_bytes(b), want, SHA256_SIZE) == 0);
+    CHECK(b->has_sha256 && memcmp(sha256_of_bytes(b), want, SHA256_SIZE) == 0);
+    CHECK(bytes_append(b, "d", 1)); // its digest is another now
+    sha256_of("abcd", 4, want);
+    CHECK(memcmp(sha256_of_bytes(b), want, SHA256_SIZE) == 0);
+    segment parts[] = {{"ab", 2, NULL}, {"cd", 2, NULL}};
+    output *o = output_new(parts, 2);
+    CHECK(memcmp(sha256_of_output(o), want, SHA256_SIZE) == 0);
+    CHECK(o->has_sha256 && memcmp(sha256_of_output(o), want, SHA256_SIZE) == 0);
+    output_drop(o);
+    bytes_drop(b);
+}
+
 static void test_hmac(void)
 {
     uint8_t mac[SHA256_SIZE], want[SHA256_SIZE];
@@ -153,6 +171,7 @@ static void test_all(void)
     test_every_length();
     test_every_split();
     test_random_pieces();
+    test_shared();
     test_hmac();
 }
 

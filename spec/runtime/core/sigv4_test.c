@@ -97,7 +97,7 @@ static void test_vector_a(void)
                "authorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, "
                "SignedHeaders=host;x-amz-date, "
                "Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31\r\n");
-    sigv4_signer_free(s);
+    sigv4_signer_drop(s);
 }
 
 #define CLAUDE_HOST "aws-external-anthropic.us-west-2.api.aws"
@@ -145,7 +145,7 @@ static void test_vectors_b_c(void)
     // Headers that the signer writes itself do not disturb, whatever the caller put there.
     r.header_count = 6;
     CHECK_TEXT(signature(s, &r), b);
-    sigv4_signer_free(s);
+    sigv4_signer_drop(s);
 
     s = make("us-west-2", "aws-external-anthropic", TOKEN, true);
     r = request_of("POST", "/v1/messages", claude_headers, 4, &claude_body);
@@ -158,7 +158,7 @@ static void test_vectors_b_c(void)
     CHECK(sigv4_signer_owns(s, TEXT("X-Amz-Security-Token")) && sigv4_signer_owns(s, TEXT("Date")));
     CHECK(sigv4_signer_owns(s, TEXT("authorization")) && sigv4_signer_owns(s, TEXT("x-amz-date")));
     CHECK(!sigv4_signer_owns(s, TEXT("host")) && !sigv4_signer_owns(s, TEXT("x-amz-content-sha256")));
-    sigv4_signer_free(s);
+    sigv4_signer_drop(s);
 }
 
 static void test_vector_d(void)
@@ -183,7 +183,7 @@ static void test_vector_d(void)
                         "7f42acc1dcb5c70fa4c4db6ca8836f0469177182c9ceea981c6a29836519f9ca");
         CHECK_TEXT(signature(s, &r), "02af668a7dc68aa23f5096fcfcd66c6b612075f74fde15f13969787145e56bca");
     }
-    sigv4_signer_free(s);
+    sigv4_signer_drop(s);
 }
 
 static void test_vectors_e_f(void)
@@ -207,7 +207,7 @@ static void test_vectors_e_f(void)
     check_canonical("POST", BEDROCK_PATH "%3A0/invoke", headers, 4, BODY_HASH, names,
                     "d9228c9a8fac06087234925fb9f6824e0ff5775e3d62cc2c21483c9c998fdf70");
     CHECK_TEXT(signature(s, &r), "234012d0e2b7c7923b3c59fbded482b6d4d96714018b47723896475efb9d0ff0");
-    sigv4_signer_free(s);
+    sigv4_signer_drop(s);
 }
 
 static void test_vector_g(void)
@@ -230,7 +230,7 @@ static void test_vector_g(void)
     CHECK_TEXT(signature(s, &r), "d1e34480ad6a02fabce23a725b0c828cfd9a282e4e344a98d24d5a21c723fa34");
     enum sigv4_error error;
     CHECK(strstr(sign(s, &r, &error), "sha256:") == NULL);
-    sigv4_signer_free(s);
+    sigv4_signer_drop(s);
 }
 
 // Two targets have one canonical path exactly when their signatures are equal.
@@ -280,7 +280,7 @@ static void test_paths(void)
             CHECK(strcmp(signature(s, &a), signature(s, &b)) != 0);
         }
     }
-    sigv4_signer_free(s);
+    sigv4_signer_drop(s);
 }
 
 static void test_queries(void)
@@ -396,7 +396,7 @@ static void test_headers(void)
     x = request_of("GET", "/", claude_headers + 1, 3, &claude_body);
     sign(s, &x, &error);
     CHECK(error == SIGV4_NO_HOST);
-    sigv4_signer_free(s);
+    sigv4_signer_drop(s);
 }
 
 static void test_limits(void)
@@ -453,7 +453,7 @@ static void test_limits(void)
         CHECK(error == SIGV4_OK || i < smallest);
         free(out);
     }
-    sigv4_signer_free(s);
+    sigv4_signer_drop(s);
 }
 
 static void test_time(void)
@@ -482,7 +482,7 @@ static void test_time(void)
         // A signer that has signed on other days signs as a new one does.
         sigv4_signer *fresh = make("us-east-1", "service", "", false);
         CHECK_TEXT(signature(s, &r), signature(fresh, &r));
-        sigv4_signer_free(fresh);
+        sigv4_signer_drop(fresh);
     }
     static const int64_t bad[][2] = {{-1, 0}, {0, -1}, {253402300800, 0}, {INT64_MAX, 1}, {INT64_MIN, -1}};
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -491,7 +491,7 @@ static void test_time(void)
         sign(s, &r, &error);
         CHECK(error == SIGV4_BAD_TIME);
     }
-    sigv4_signer_free(s);
+    sigv4_signer_drop(s);
 }
 
 static void test_credentials(void)
@@ -508,9 +508,12 @@ static void test_credentials(void)
     sigv4_request r = request_of("GET", "/", &host, 1, &(segment){NULL, 0, NULL});
     CHECK(sigv4_signer_new(&s, &good, &field) == SIGV4_OK);
     CHECK_TEXT(signature(s, &r), signature(plain, &r)); // line ends of a file are not part of a secret
-    sigv4_signer_free(s);
-    sigv4_signer_free(plain);
-    sigv4_signer_free(NULL);
+    CHECK(sigv4_signer_hold(s) == s);
+    sigv4_signer_drop(s);
+    CHECK_TEXT(signature(s, &r), signature(plain, &r)); // one reference is left
+    sigv4_signer_drop(s);
+    sigv4_signer_drop(plain);
+    sigv4_signer_drop(NULL);
 
     static const char *const fields[] = {"access_key_id", "secret_access_key", "session_token", "region", "service"};
     static const char *const values[] = {"", " ", "a b", "a\r\nx: y", "a\x7f", "\xc3\xbc", "a/b", "a,b"};
@@ -523,7 +526,7 @@ static void test_credentials(void)
             enum sigv4_error error = sigv4_signer_new(&s, &c, &field);
             CHECK((error == SIGV4_OK) == is_allowed && (s != NULL) == is_allowed);
             CHECK(is_allowed || (error == SIGV4_BAD_CREDENTIAL && strcmp(field, fields[i]) == 0));
-            sigv4_signer_free(s);
+            sigv4_signer_drop(s);
         }
     }
     for (int error = SIGV4_OK; error <= SIGV4_BAD_CREDENTIAL; error++)
