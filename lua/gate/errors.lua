@@ -1,0 +1,232 @@
+--- Errors that clients see: one table from stable code to status and type, and the two shapes. Branch on
+--- codes, never on text.
+--- Sources: wire/translation.md section 10, wire/messages-api.md section 8, wire/chat-completions.md section 6 (November 2026).
+local text = require("gate.text")
+
+local M = {}
+
+local quote = text.quote
+
+-- code = { status, Anthropic type, OpenAI type, OpenAI code }
+local CODES = {
+  bad_request = { 400, "invalid_request_error", "invalid_request_error" },
+  bad_json = { 400, "invalid_request_error", "invalid_request_error" },
+  unsupported = { 400, "invalid_request_error", "invalid_request_error", "unsupported_parameter" },
+  context_length_exceeded = { 400, "invalid_request_error", "invalid_request_error", "context_length_exceeded" },
+  unauthenticated = { 401, "authentication_error", "authentication_error", "invalid_api_key" },
+  billing = { 402, "billing_error", "insufficient_quota", "insufficient_quota" },
+  forbidden = { 403, "permission_error", "permission_error" },
+  not_found = { 404, "not_found_error", "invalid_request_error", "not_found" },
+  model_not_found = { 404, "not_found_error", "invalid_request_error", "model_not_found" },
+  method_not_allowed = { 405, "invalid_request_error", "invalid_request_error", "method_not_allowed" },
+  request_timeout = { 408, "invalid_request_error", "invalid_request_error", "timeout" },
+  conflict = { 409, "conflict_error", "invalid_request_error" },
+  too_large = { 413, "request_too_large", "invalid_request_error", "request_too_large" },
+  uri_too_long = { 414, "invalid_request_error", "invalid_request_error" },
+  unsupported_media = { 415, "invalid_request_error", "invalid_request_error", "unsupported_media_type" },
+  expectation_failed = { 417, "invalid_request_error", "invalid_request_error" },
+  head_too_large = { 431, "invalid_request_error", "invalid_request_error" },
+  rate_limited = { 429, "rate_limit_error", "rate_limit_error", "rate_limit_exceeded" },
+  quota_exceeded = { 429, "rate_limit_error", "insufficient_quota", "insufficient_quota" },
+  client_closed = { 499, "api_error", "server_error" },
+  stalled = { 499, "api_error", "server_error" },
+  internal = { 500, "api_error", "server_error" },
+  not_implemented = { 501, "api_error", "server_error" },
+  no_credential = { 502, "api_error", "upstream_auth_error" },
+  upstream_auth = { 502, "api_error", "upstream_auth_error" },
+  upstream_error = { 502, "api_error", "server_error" },
+  upstream_unreachable = { 502, "api_error", "server_error" },
+  upstream_disconnected = { 502, "api_error", "server_error" },
+  upstream_bad_response = { 502, "api_error", "server_error" },
+  unavailable = { 503, "overloaded_error", "server_error", "unavailable" },
+  upstream_unavailable = { 503, "overloaded_error", "server_error", "overloaded" },
+  timeout = { 504, "timeout_error", "timeout", "timeout" },
+  upstream_bad_request = { 400, "invalid_request_error", "invalid_request_error" },
+  upstream_billing = { 402, "billing_error", "insufficient_quota", "insufficient_quota" },
+  upstream_forbidden = { 502, "api_error", "upstream_auth_error" },
+  upstream_not_found = { 404, "not_found_error", "invalid_request_error", "model_not_found" },
+  upstream_too_large = { 413, "request_too_large", "invalid_request_error", "request_too_large" },
+  upstream_timeout = { 504, "timeout_error", "timeout", "timeout" },
+  upstream_rate_limited = { 429, "rate_limit_error", "rate_limit_error", "rate_limit_exceeded" },
+  upstream_overloaded = { 529, "overloaded_error", "server_error", "overloaded" },
+  unsupported_version = { 505, "invalid_request_error", "invalid_request_error" },
+}
+-- What rt.* says while talking to the upstream, as the client is told.
+local TRANSPORT = {
+  dns = "upstream_unreachable",
+  connect = "upstream_unreachable",
+  tls = "upstream_unreachable",
+  reset = "upstream_disconnected",
+  closed = "upstream_disconnected",
+  bad_response = "upstream_bad_response",
+  bad_event = "upstream_bad_response",
+  too_large = "upstream_bad_response",
+  timeout = "upstream_timeout",
+}
+-- Failures of the gateway's own credential: the client's key is fine, so never a 401 or 403 to it.
+local OWN_CREDENTIAL = { upstream_auth = true, upstream_forbidden = true, no_credential = true }
+-- Anthropic type of an upstream's own error -> OpenAI type, code, code of ours.
+local TYPES = {
+  invalid_request_error = { "invalid_request_error", nil, "upstream_bad_request" },
+  authentication_error = { "upstream_auth_error", nil, "upstream_auth" },
+  permission_error = { "upstream_auth_error", nil, "upstream_forbidden" },
+  billing_error = { "insufficient_quota", "insufficient_quota", "upstream_billing" },
+  not_found_error = { "invalid_request_error", "model_not_found", "upstream_not_found" },
+  conflict_error = { "invalid_request_error", nil, "conflict" },
+  request_too_large = { "invalid_request_error", "request_too_large", "upstream_too_large" },
+  rate_limit_error = { "rate_limit_error", "rate_limit_exceeded", "upstream_rate_limited" },
+  api_error = { "server_error", nil, "upstream_error" },
+  timeout_error = { "timeout", "timeout", "upstream_timeout" },
+  overloaded_error = { "server_error", "overloaded", "upstream_overloaded" },
+}
+local BY_STATUS = {
+  [400] = "bad_request", [401] = "unauthenticated", [403] = "forbidden", [404] = "not_found", [405] = "method_not_allowed",
+  [408] = "request_timeout", [413] = "too_large", [414] = "uri_too_long", [415] = "unsupported_media", [417] = "expectation_failed",
+  [431] = "head_too_large", [501] = "not_implemented", [503] = "unavailable", [505] = "unsupported_version",
+}
+
+--- Is this a code that clients may see?
+---@param code string
+---@return boolean
+function M.is_known(code)
+  return CODES[code] ~= nil
+end
+
+--- Makes an error.
+---@param code string
+---@param format string
+---@return gate.Err
+function M.new(code, format, ...)
+  return { code = code, message = select("#", ...) > 0 and string.format(format, ...) or format }
+end
+
+--- Gives what rt.client, rt.relay or a body read failed with the code of a failed upstream.
+---@param err gate.Err
+---@return gate.Err
+function M.from_transport(err)
+  local code = TRANSPORT[err.code]
+  if not code then
+    return err
+  end
+  return {
+    code = code, message = "upstream: " .. tostring(err.message), phase = err.phase, sent = err.sent, transport = err.code,
+  }
+end
+
+--- An error of an upstream that speaks the pivot's error types.
+---@param kind string For example "overloaded_error".
+---@param message string
+---@param status integer?
+---@return gate.Err
+function M.from_type(kind, message, status)
+  local known = TYPES[kind]
+  return { code = known and known[3] or "upstream_error", type = kind, message = message, status = status, upstream_status = status }
+end
+
+--- HTTP status for an error.
+---@param err gate.Err
+---@param dialect string
+---@return integer
+function M.status(err, dialect)
+  local status = err.status
+  local row = CODES[err.code] or CODES.internal
+  if not status or OWN_CREDENTIAL[err.code] then
+    status = row[1]
+  end
+  if status == 529 and dialect == "openai" then
+    return 503 -- many OpenAI clients do not know 529
+  end
+  if status < 400 or status > 599 then
+    return row[1]
+  end
+  return status
+end
+
+local function openai_body(err)
+  local row = CODES[err.code] or CODES.internal
+  local kind, code = row[3], row[4]
+  local by_type = err.type and not OWN_CREDENTIAL[err.code] and TYPES[err.type]
+  if by_type then
+    kind, code = by_type[1], by_type[2]
+  end
+  code = err.detail_code or code
+  return '{"error":{"message":' .. quote(err.message) .. ',"type":' .. quote(kind) .. ',"param":'
+    .. (err.param and quote(err.param) or "null") .. ',"code":' .. (code and quote(code) or "null") .. "}}"
+end
+
+local function anthropic_body(err, request_id)
+  local row = CODES[err.code] or CODES.internal
+  local kind = err.type and not OWN_CREDENTIAL[err.code] and err.type or row[2]
+  return '{"type":"error","error":{"type":' .. quote(kind) .. ',"message":' .. quote(err.message) .. '},"request_id":'
+    .. quote(request_id or "") .. "}"
+end
+
+--- Body of an error in a dialect.
+---@param dialect string
+---@param err gate.Err
+---@param request_id string?
+---@return string
+function M.body(dialect, err, request_id)
+  if dialect == "openai" then
+    return openai_body(err)
+  end
+  return anthropic_body(err, request_id)
+end
+
+--- The whole answer for an error.
+---@param dialect string
+---@param err gate.Err
+---@param request_id string?
+---@return integer status
+---@return string[] headers Flat.
+---@return string body
+function M.shape(dialect, err, request_id)
+  local headers = { "content-type", "application/json" }
+  if err.retry_after_ms then
+    headers[#headers + 1] = "retry-after"
+    headers[#headers + 1] = tostring(math.max(1, math.ceil(err.retry_after_ms / 1000)))
+  end
+  if err.should_retry ~= nil then
+    headers[#headers + 1] = "x-should-retry"
+    headers[#headers + 1] = tostring(err.should_retry)
+  end
+  return M.status(err, dialect), headers, M.body(dialect, err, request_id)
+end
+
+--- An error as the last thing of a stream that has begun.
+---@param dialect string
+---@param err gate.Err
+---@param request_id string?
+---@return string
+function M.stream_event(dialect, err, request_id)
+  if dialect == "openai" then
+    return "data: " .. openai_body(err) .. "\n\n"
+  end
+  return "event: error\ndata: " .. anthropic_body(err, request_id) .. "\n\n"
+end
+
+--- Shape for a caller whose surface is not known: a wrong path, a request that could not be parsed.
+---@param path string?
+---@param has_version boolean? The caller sent `anthropic-version`.
+---@return string dialect
+function M.guess_dialect(path, has_version)
+  if has_version or (path and path:find("/messages", 1, true)) then
+    return "anthropic"
+  end
+  return "openai"
+end
+
+--- What rt.server's on_refuse gets: an error that the HTTP layer found.
+---@param status integer
+---@param message string
+---@param path string?
+---@param request_id string?
+---@return string[] headers
+---@return string body
+function M.refusal(status, message, path, request_id)
+  local err = { code = BY_STATUS[status] or "bad_request", message = message or "bad request", status = status }
+  local _, headers, body = M.shape(M.guess_dialect(path), err, request_id)
+  return headers, body
+end
+
+return M

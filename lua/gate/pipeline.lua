@@ -1,0 +1,157 @@
+--- Runs the hooks of the policy plugins. Each generation compiles them into flat arrays, one set per phase
+--- that some plugin has, so an absent hook costs nothing and a call makes no table and no closure.
+--- A hook that raises ends the request (`fail = "closed"`): the one pcall is around the whole request, in
+--- gate.server, which reads from ctx whose hook it was. Only hooks of plugins with `fail = "open"` have their own.
+local errors = require("gate.errors")
+local log = require("gate.log")
+local reply_of = require("gate.plugin").is_reply
+
+local M = {}
+
+M.PHASES = { "on_access", "on_request", "on_route", "on_attempt", "on_failure", "on_event", "on_response", "on_end" }
+
+---@class gate.pipeline.Hooks
+---@field n integer
+---@field phase string
+---@field fns function[]
+---@field confs table[]
+---@field states any[]
+---@field ids integer[] Index of the plugin in its generation.
+---@field names string[]
+---@field is_open boolean[]
+
+--- Compiles one generation's plugins.
+---@param plugins { module: table, conf: table, state: any, index: integer }[] In the order of the configuration.
+---@return table<string, gate.pipeline.Hooks> hooks By phase; a phase that no plugin has is false.
+function M.compile(plugins)
+  local out = {}
+  for _, phase in ipairs(M.PHASES) do
+    local hooks = { n = 0, phase = phase, fns = {}, confs = {}, states = {}, ids = {}, names = {}, is_open = {} }
+    for _, plugin in ipairs(plugins) do
+      local fn = plugin.module[phase]
+      if fn then
+        local n = hooks.n + 1
+        hooks.n = n
+        hooks.fns[n], hooks.confs[n], hooks.states[n] = fn, plugin.conf, plugin.state
+        hooks.ids[n], hooks.names[n] = plugin.index, plugin.module.name
+        hooks.is_open[n] = plugin.module.fail == "open"
+      end
+    end
+    out[phase] = hooks.n > 0 and hooks or false
+  end
+  return out
+end
+
+-- What is shared with the supervisor: which plugin runs. Set by gate.worker.
+local breadcrumb
+
+--- Sets the function that is told the index of the plugin that is about to run (0: none).
+---@param fn fun(index: integer)?
+function M.set_breadcrumb(fn)
+  breadcrumb = fn
+end
+
+local function normal_error(err, name)
+  if type(err) == "table" and type(err.code) == "string" then
+    if err.message == nil then
+      err.message = err.code
+    end
+    return err
+  end
+  log.event("error", "plugin_error", { plugin = name, message = tostring(err) })
+  return errors.new("internal", "internal error")
+end
+
+local function call_open(hooks, i, ctx, extra)
+  local ok, result, err = pcall(hooks.fns[i], ctx, hooks.confs[i], hooks.states[i], extra)
+  if ok then
+    return result, err
+  end
+  log.event("error", "plugin_raised", {
+    plugin = hooks.names[i], hook = hooks.phase, request = ctx.id, message = tostring(result), fail = "open",
+  })
+  ctx:warn("plugin_failed", "plugin %s was skipped", hooks.names[i])
+end
+
+--- Runs one phase.
+---@param hooks gate.pipeline.Hooks
+---@param ctx gate.Ctx
+---@param extra any Attempt or event.
+---@return any result What a hook returned: a reply, targets, a decision. nil: go on.
+---@return gate.Err? err
+function M.run(hooks, ctx, extra)
+  local mark = breadcrumb
+  ctx._hook = hooks.phase
+  for i = 1, hooks.n do
+    ctx._plugin = hooks.ids[i]
+    if mark then
+      mark(hooks.ids[i])
+    end
+    local result, err
+    if hooks.is_open[i] then
+      result, err = call_open(hooks, i, ctx, extra)
+    else
+      result, err = hooks.fns[i](ctx, hooks.confs[i], hooks.states[i], extra)
+    end
+    if result ~= nil or err ~= nil then
+      local name = hooks.names[i]
+      ctx._plugin = 0
+      if mark then
+        mark(0)
+      end
+      if err ~= nil then
+        return nil, normal_error(err, name)
+      end
+      return result
+    end
+  end
+  ctx._plugin = 0
+  if mark then
+    mark(0)
+  end
+end
+
+--- Runs on_route: every plugin sees, and may replace, the targets of the ones before.
+---@return gate.Reply? reply
+---@return gate.Err? err
+function M.run_route(hooks, ctx)
+  for i = 1, hooks.n do
+    ctx._plugin, ctx._hook = hooks.ids[i], "on_route"
+    if breadcrumb then
+      breadcrumb(hooks.ids[i])
+    end
+    local result, err
+    if hooks.is_open[i] then
+      result, err = call_open(hooks, i, ctx)
+    else
+      result, err = hooks.fns[i](ctx, hooks.confs[i], hooks.states[i])
+    end
+    if err ~= nil then
+      return nil, normal_error(err, hooks.names[i])
+    elseif reply_of(result) then
+      return result
+    elseif result ~= nil then
+      ctx.targets = result
+    end
+  end
+  ctx._plugin = 0
+  if breadcrumb then
+    breadcrumb(0)
+  end
+end
+
+--- Runs on_end: every plugin's, whatever the others do.
+function M.run_end(hooks, ctx)
+  for i = 1, hooks.n do
+    ctx._plugin, ctx._hook = hooks.ids[i], "on_end"
+    local ok, message = pcall(hooks.fns[i], ctx, hooks.confs[i], hooks.states[i])
+    if not ok then
+      log.event("error", "plugin_raised", {
+        plugin = hooks.names[i], hook = "on_end", request = ctx.id, message = tostring(message),
+      })
+    end
+  end
+  ctx._plugin = 0
+end
+
+return M

@@ -1,0 +1,42 @@
+--- A value that must not be seen: prints as "[secret]", cannot be walked or encoded; only reveal() gives it.
+local M = {}
+
+local values = setmetatable({}, { __mode = "k" })
+local Secret = { __metatable = "secret" }
+Secret.__index = Secret
+
+function Secret.__tostring()
+  return "[secret]"
+end
+
+function Secret.__newindex()
+  error("a secret cannot be changed", 2)
+end
+
+function Secret.__concat()
+  error("a secret cannot be joined to a text: use secret:reveal() where it leaves the process", 2)
+end
+
+--- The value itself, for a signer or an authorization header.
+---@return string
+function Secret:reveal()
+  return values[self]
+end
+
+--- Wraps a text.
+---@param value string
+---@return table secret
+function M.new(value)
+  local handle = setmetatable({}, Secret)
+  values[handle] = value
+  return handle
+end
+
+--- Is this a secret handle?
+---@param value any
+---@return boolean
+function M.is(value)
+  return values[value] ~= nil
+end
+
+return M
