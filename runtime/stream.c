@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define COPY_BLOCK_BYTES ((size_t)16 * 1024)
 #define MAX_PARTS_PER_CALL 1024 // IOV_MAX
@@ -182,6 +183,14 @@ static int begin(stream *s)
 int stream_accept(stream *s, uv_stream_t *listener)
 {
     int rc = uv_accept(listener, &s->uv.stream);
+    return rc == 0 ? begin(s) : rc;
+}
+
+int stream_open(stream *s, int fd)
+{
+    int rc = s->uv.handle.type == UV_TCP ? uv_tcp_open(&s->uv.tcp, fd) : uv_pipe_open(&s->uv.pipe, fd);
+    if (rc != 0)
+        close(fd);
     return rc == 0 ? begin(s) : rc;
 }
 

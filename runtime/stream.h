@@ -70,6 +70,8 @@ void stream_init_tcp(stream *s, uv_loop_t *loop, const stream_callbacks *on, voi
 void stream_init_pipe(stream *s, uv_loop_t *loop, const stream_callbacks *on, void *owner);
 // Takes a waiting connection of a listener of the same kind and begins to read. 0 or a libuv error.
 int stream_accept(stream *s, uv_stream_t *listener);
+// Takes over a connected descriptor of its kind and begins to read. 0 or a libuv error (fd is closed then).
+int stream_open(stream *s, int fd);
 // Connects; on_connect() tells the outcome. Result: 0, or a libuv error that ends the matter at once.
 int stream_connect_tcp(stream *s, const struct sockaddr *address);
 int stream_connect_pipe(stream *s, const char *path);
