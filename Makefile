@@ -110,6 +110,7 @@ $(FUZZ_OBJ)/fuzz/%: spec/fuzz/%_fuzz.c $(FUZZ_CORE)
 export MOONGATE_LUA_PATH = $(DEPS_LUA_PATH)
 export MOONGATE_LUA_CPATH = $(DEPS_LUA_CPATH)
 export MOONGATE_NODE = $(abspath $(TOOLS)/node)
+export MOONGATE_VARIANT = $(VARIANT)
 export ASAN_OPTIONS = detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1
 export UBSAN_OPTIONS = print_stacktrace=1
 only = $(if $(ONLY),$(foreach f,$(1),$(if $(findstring $(ONLY),$(f)),$(f))),$(1))
