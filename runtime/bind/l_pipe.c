@@ -183,6 +183,18 @@ static int l_write(lua_State *L)
     return rt_park(L, &p->writer);
 }
 
+// pipe:send(text) -> true | nil, err. As write(), but never waits: what the other side does not read stays in memory.
+static int l_send(lua_State *L)
+{
+    line_pipe *p = check_pipe(L);
+    segment part = {0};
+    part.data = luaL_checklstring(L, 2, &part.size);
+    if (!p)
+        return rt_fail(L, "closed", "pipe closed");
+    int rc = stream_write(&p->stream, &part, 1);
+    return rc < 0 ? fail_error(L, rc) : rt_true(L);
+}
+
 static void pipe_close(line_pipe **slot)
 {
     line_pipe *p = *slot;
@@ -213,7 +225,7 @@ static int l_gc(lua_State *L)
 static int open_pipe(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"read_line", l_read_line}, {"write", l_write}, {"close", l_close}, {NULL, NULL}};
+        {"read_line", l_read_line}, {"write", l_write}, {"send", l_send}, {"close", l_close}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
     luaL_newmetatable(L, "rt.pipe");
     lua_pushcfunction(L, l_gc);
