@@ -6,11 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-program_scratch *l_program_scratch(void)
-{
-    static program_scratch scratch;
-    return &scratch;
-}
+static program_scratch scratch; // of all runs: one thread
 
 program *l_program_check(lua_State *L, int index)
 {
@@ -127,7 +123,7 @@ static int l_run_feed(lua_State *L)
 static int l_run_next(lua_State *L)
 {
     text_run *r = check_run(L);
-    enum program_result result = program_next(r->state, l_program_scratch(), r->out);
+    enum program_result result = program_next(r->state, &scratch, r->out);
     if (result == PROGRAM_WAKE) {
         lua_pushlstring(L, r->state->event.name, r->state->event.name_size);
         lua_pushlstring(L, r->state->event.data, r->state->event.data_size);

@@ -13,7 +13,5 @@ program *l_program_check(lua_State *L, int index);
 int l_program_set(lua_State *L, program_state *s, int index);
 // Pushes the slot named by the string at index: number, string or nil; raises on an unknown name.
 int l_program_slot(lua_State *L, const program_state *s, int index);
-// The one scratch of this thread.
-program_scratch *l_program_scratch(void);
 
 #endif
