@@ -150,9 +150,9 @@ CLANG_FORMAT ?= $(firstword $(foreach p,clang-format-$(CLANG_FORMAT_VERSION) cla
 HAS_FORMAT = $(findstring version $(CLANG_FORMAT_VERSION).,$(if $(CLANG_FORMAT),$(shell $(CLANG_FORMAT) --version)))
 lint: lint-lua lint-format lint-shell ## luacheck, clang-format, shellcheck
 lint-lua: $(BIN)
-	$(BIN) --script $(DEPS_LUACHECK) -q --no-color $(wildcard lua plugins spec examples)
+	@$(BIN) --script $(DEPS_LUACHECK) -q --no-color $(wildcard lua plugins spec examples)
 lint-format:
-	$(if $(HAS_FORMAT),$(CLANG_FORMAT) --dry-run -Werror $(C_FILES),@echo "lint-format: left out, needs clang-format $(CLANG_FORMAT_VERSION)")
+	$(if $(HAS_FORMAT),@$(CLANG_FORMAT) --dry-run -Werror $(C_FILES),@echo "lint-format: left out, needs clang-format $(CLANG_FORMAT_VERSION)")
 lint-shell:
 	@if command -v shellcheck >/dev/null; then shellcheck -x $$(git ls-files '*.sh' .ci/run); else echo "lint-shell: left out, needs shellcheck"; fi
 format: ## format the C files in place

@@ -144,9 +144,16 @@ function Program:stop(signal)
   return ended
 end
 
+---@class spec.ProgramOptions
+---@field file? string Default: this gateway's binary.
+---@field args string[]
+---@field env? table<string, string> Beside this process's.
+---@field files? table<string, string> Path in the program's folder -> text.
+---@field folder? string Made by folder(); default: a new one.
+---@field cwd? string Default: the folder.
+
 --- Starts a program.
----@param options { file: string?, args: string[], env: table<string, string>?, cwd: string?, folder: string?, files: table<string, string>? }
----  file: this gateway's binary unless given. env: beside this process's. files: path in the program's folder -> text.
+---@param options spec.ProgramOptions
 ---@return spec.Program
 function M.start(options)
   local folder = options.folder or M.folder()
@@ -193,7 +200,7 @@ function M.run(options)
 end
 
 --- Starts `moongate run` with a configuration and waits until it serves.
----@param options { config: string?, files: table<string, string>?, env: table<string, string>?, args: string[]?, ready: string? }
+---@param options table As for start(), all optional, and `config`, `ready`.
 ---  config: text of gate.lua, which should listen on "127.0.0.1:0"; nil: what the environment offers.
 ---  ready: pattern with the captures url and port.
 ---@return spec.Program gateway Also with `url` ("http://127.0.0.1:PORT") and `port`.
