@@ -107,7 +107,8 @@ describe("rt.sigv4", function()
 
   it("refuses credentials that cannot be sent, without repeating them", function()
     for name, value in pairs({
-      access_key_id = "", secret_access_key = " \n", session_token = "canary\r\nx: y", region = "us west", service = "a/b",
+      access_key_id = "", secret_access_key = " \n", session_token = "canary\r\nx: y",
+      region = "us west", service = "a/b",
     }) do
       local signer, err = new_signer({ [name] = value })
       assert.is_nil(signer)
