@@ -2,7 +2,7 @@
 // segments that exists while it is needed; one uv_write() is under way at a time, and all that gathers
 // behind it leaves in the next, so a slow reader costs few system calls and an idle stream no memory.
 // Half-close and reset are done on the descriptor: libuv's requests for them would cost memory per stream.
-#include "stream.h"
+#include "stream_internal.h"
 
 #include <assert.h>
 #include <netinet/in.h>
@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define COPY_BLOCK_BYTES ((size_t)16 * 1024)
 #define MAX_PARTS_PER_CALL 1024 // IOV_MAX
@@ -24,6 +23,7 @@ typedef struct stream_queue {
 } stream_queue;
 
 static void queue_flush(stream *s);
+static void finish_flushed(stream *s);
 
 // One loop in the process, so one buffer: no read is under way while another one's callback runs.
 static char *shared_buffer(void)
@@ -38,6 +38,12 @@ static void on_uv_closed(uv_handle_t *h)
 {
     stream *s = h->data;
     assert(!s->queue); // libuv has ended the write request before
+    if (!s->tls || stream_tls_close(s))
+        stream_wire_closed(s);
+}
+
+void stream_wire_closed(stream *s)
+{
     s->on->on_closed(s);
 }
 
@@ -72,10 +78,11 @@ void stream_reset(stream *s)
     stream_close(s);
 }
 
-static void break_stream(stream *s, int rc)
+void stream_break(stream *s, int rc)
 {
-    if (s->error || s->is_closing)
+    if (s->is_broken || s->is_closing)
         return;
+    s->is_broken = true;
     s->error = rc;
     if (s->is_close_wanted)
         stream_close(s);
@@ -91,9 +98,9 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
     stream *s = h->data;
     size_t capacity = 0;
     *buf = uv_buf_init(NULL, 0);
-    if (s->is_paused)
+    if (!stream_wants_data(s))
         return; // on_read() gets UV_ENOBUFS and stops the reading: the pause has become worth a system call
-    char *base = s->on->lend ? s->on->lend(s, &capacity) : NULL;
+    char *base = s->on->lend && !s->tls ? s->on->lend(s, &capacity) : NULL;
     if (!base) {
         base = shared_buffer();
         capacity = base ? STREAM_READ_BUFFER_BYTES : 0;
@@ -107,12 +114,15 @@ static void on_read(uv_stream_t *h, ssize_t size, const uv_buf_t *buf)
     stream *s = h->data;
     if (size > 0) {
         s->bytes_in += (uint64_t)size;
-        s->on->on_data(s, buf->base, (size_t)size);
+        if (s->tls)
+            stream_tls_read(s, buf->base, (size_t)size);
+        else
+            s->on->on_data(s, buf->base, (size_t)size);
         return;
     }
     if (size == 0) // nothing to read after all
         return;
-    if (size == UV_ENOBUFS && s->is_paused) {
+    if (size == UV_ENOBUFS && !stream_wants_data(s)) {
         uv_read_stop(h);
         s->is_reading = false;
         return;
@@ -120,18 +130,27 @@ static void on_read(uv_stream_t *h, ssize_t size, const uv_buf_t *buf)
     uv_read_stop(h);
     s->is_reading = false;
     if (size != UV_EOF) {
-        break_stream(s, (int)size);
+        stream_break(s, (int)size);
+        return;
+    }
+    if (s->is_broken || s->is_ended)
+        return;
+    if (s->tls) {
+        stream_tls_read_end(s);
         return;
     }
     s->is_ended = true;
-    if (s->error)
-        return;
     s->on->on_end(s);
 }
 
-static int read_start(stream *s)
+bool stream_wants_data(const stream *s)
 {
-    if (s->is_reading || s->is_ended || s->is_closing || s->error)
+    return !s->is_paused && !(s->tls && stream_tls_is_behind(s));
+}
+
+int stream_read_start(stream *s)
+{
+    if (s->is_reading || !stream_wants_data(s) || s->is_ended || s->is_closing || s->is_broken)
         return 0;
     int rc = uv_read_start(&s->uv.stream, on_alloc, on_read);
     s->is_reading = rc == 0;
@@ -145,9 +164,13 @@ void stream_pause(stream *s)
 
 void stream_resume(stream *s)
 {
+    if (s->is_close_wanted)
+        return;
     s->is_paused = false;
-    if (!s->is_close_wanted)
-        read_start(s);
+    if (s->tls)
+        stream_tls_resume(s); // what was decrypted or received already comes first
+    else
+        stream_read_start(s);
 }
 
 // --- making
@@ -177,7 +200,7 @@ static int begin(stream *s)
 {
     if (s->uv.handle.type == UV_TCP)
         uv_tcp_nodelay(&s->uv.tcp, 1);
-    return s->is_paused ? 0 : read_start(s);
+    return stream_read_start(s);
 }
 
 int stream_accept(stream *s, uv_stream_t *listener)
@@ -189,49 +212,15 @@ int stream_accept(stream *s, uv_stream_t *listener)
 int stream_open(stream *s, int fd)
 {
     int rc = s->uv.handle.type == UV_TCP ? uv_tcp_open(&s->uv.tcp, fd) : uv_pipe_open(&s->uv.pipe, fd);
-    if (rc != 0)
-        close(fd);
     return rc == 0 ? begin(s) : rc;
 }
 
-static void on_uv_connect(uv_connect_t *request, int rc)
-{
-    stream *s = request->data;
-    free(request);
-    if (s->is_closing)
-        return;
-    if (rc == 0)
-        rc = begin(s);
-    if (rc != 0)
-        s->error = rc;
-    s->on->on_connect(s, rc);
-}
-
-int stream_connect_tcp(stream *s, const struct sockaddr *address)
-{
-    uv_connect_t *request = malloc(sizeof(*request));
-    if (!request)
-        return UV_ENOMEM;
-    request->data = s;
-    int rc = uv_tcp_connect(request, &s->uv.tcp, address, on_uv_connect);
-    if (rc != 0)
-        free(request);
-    return rc;
-}
-
-int stream_connect_pipe(stream *s, const char *path)
-{
-    uv_connect_t *request = malloc(sizeof(*request));
-    if (!request)
-        return UV_ENOMEM;
-    request->data = s;
-    int rc = uv_pipe_connect2(request, &s->uv.pipe, path, strlen(path), 0, on_uv_connect);
-    if (rc != 0)
-        free(request);
-    return rc;
-}
-
 // --- writing
+
+static size_t queue_pending(const stream *s)
+{
+    return s->queue ? s->queue->waiting_bytes + uv_stream_get_write_queue_size(&s->uv.stream) : 0;
+}
 
 static bool queue_append(stream_queue *q, const char *data, size_t size, bytes *owner)
 {
@@ -289,11 +278,28 @@ static int queue_keep(stream *s, const segment *parts, size_t count, size_t skip
     return 0;
 }
 
+// Closing a socket while bytes of the peer wait unread sends RST, which can destroy what was just written
+// before the peer reads it. So these bytes (TLS tickets, mostly) are taken off first.
+static void close_gently(stream *s)
+{
+    uv_os_fd_t fd;
+    char *buffer = shared_buffer();
+    if (buffer && uv_fileno(&s->uv.handle, &fd) == 0) {
+        shutdown(fd, SHUT_WR);
+        for (int i = 0; i < 4 && recv(fd, buffer, STREAM_READ_BUFFER_BYTES, MSG_DONTWAIT) > 0; i++) {
+        }
+    }
+    stream_close(s);
+}
+
+// All that was accepted is written.
 static void finish_flushed(stream *s)
 {
     uv_os_fd_t fd;
+    if (s->tls && (s->is_close_wanted || s->is_shutting) && !s->error && !stream_tls_end(s))
+        return; // comes back once the closing message is written
     if (s->is_close_wanted)
-        stream_close(s);
+        close_gently(s);
     else if (s->is_shutting && uv_fileno(&s->uv.handle, &fd) == 0)
         shutdown(fd, SHUT_WR); // fails only where the peer is gone, which reading tells
 }
@@ -309,17 +315,20 @@ static void on_uv_write(uv_write_t *request, int rc)
     q->in_flight = 0;
     if (rc != 0 || s->is_closing) {
         queue_free(s);
-        break_stream(s, rc);
+        s->error = rc;
+        // What the peer said before it went (an early refusal) may still be there to read; then its end is read.
+        if (!s->is_reading || s->is_close_wanted || (rc != UV_EPIPE && rc != UV_ECONNRESET))
+            stream_break(s, rc);
         return;
     }
     if (q->count > 0)
         queue_flush(s); // leaves an error in s->error
     else
         queue_free(s);
+    if (!s->queue && s->tls && !s->error)
+        stream_tls_flushed(s); // may queue more
     if (s->error) {
-        int error = s->error;
-        s->error = 0;
-        break_stream(s, error);
+        stream_break(s, s->error);
         return;
     }
     if (!s->queue)
@@ -358,6 +367,26 @@ int stream_write(stream *s, const segment *parts, size_t count)
         return s->error;
     if (s->is_closing || s->is_shutting || s->is_close_wanted)
         return UV_EPIPE;
+    int rc = s->tls ? stream_tls_write(s, parts, count) : stream_write_wire(s, parts, count);
+    if (stream_pending(s) > STREAM_HIGH_WATER_BYTES)
+        s->is_full = true;
+    return rc;
+}
+
+int stream_queue_wire(stream *s, bytes *b)
+{
+    bool is_first = !s->queue;
+    if ((!s->queue && !(s->queue = calloc(1, sizeof(*s->queue)))) || !queue_append(s->queue, b->data, b->size, b))
+        s->error = UV_ENOMEM;
+    s->bytes_out += b->size;
+    bytes_drop(b);
+    if (is_first && s->queue && !s->error)
+        queue_flush(s);
+    return s->error;
+}
+
+int stream_write_wire(stream *s, const segment *parts, size_t count)
+{
     uv_buf_t bufs[MAX_PARTS_PER_CALL];
     size_t next = 0, skip = 0; // first part not wholly written, and how much of it was
     while (!s->queue && next < count) {
@@ -392,23 +421,21 @@ int stream_write(stream *s, const segment *parts, size_t count)
     if (next == count)
         return 0;
     bool is_first = !s->queue;
-    size_t before = stream_pending(s);
+    size_t before = queue_pending(s);
     int rc = queue_keep(s, parts + next, count - next, skip);
     if (rc != 0) { // part of the message is lost: the stream cannot be used any more
         s->error = rc;
         return rc;
     }
-    s->bytes_out += stream_pending(s) - before;
+    s->bytes_out += queue_pending(s) - before;
     if (is_first && s->queue->in_flight == 0)
         queue_flush(s);
-    if (stream_pending(s) > STREAM_HIGH_WATER_BYTES)
-        s->is_full = true;
     return s->error;
 }
 
 size_t stream_pending(const stream *s)
 {
-    return s->queue ? s->queue->waiting_bytes + uv_stream_get_write_queue_size(&s->uv.stream) : 0;
+    return queue_pending(s) + (s->tls ? stream_tls_pending(s) : 0);
 }
 
 bool stream_is_full(stream *s)
@@ -423,7 +450,7 @@ void stream_shutdown(stream *s)
     if (s->is_shutting || s->is_closing)
         return;
     s->is_shutting = true;
-    if (!s->queue)
+    if (!s->queue && !stream_tls_is_waiting(s))
         finish_flushed(s);
 }
 
@@ -433,8 +460,10 @@ void stream_close_flushed(stream *s)
         return;
     s->is_close_wanted = true;
     stream_pause(s);
-    if (!s->queue || s->error)
+    if (s->error || stream_tls_is_busy(s))
         stream_close(s);
+    else if (!s->queue && !stream_tls_is_waiting(s))
+        finish_flushed(s);
 }
 
 // --- texts
@@ -465,5 +494,5 @@ const char *stream_peer(const stream *s, char *text, size_t size)
 
 const char *stream_error_text(int rc)
 {
-    return uv_strerror(rc);
+    return rc <= TLS_EXPIRED ? tls_error_text(rc) : uv_strerror(rc);
 }

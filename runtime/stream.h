@@ -4,7 +4,8 @@
 // stream keeps references on the `bytes` behind queued segments and copies segments without an owner.
 // One thread, one loop in the process: all streams share one read buffer.
 // System calls: one read() for each arrival, one writev() for each stream_write() that the socket takes.
-// No callback is ever made from inside stream_write(), stream_pause(), stream_close() or stream_reset().
+// No callback is ever made from inside a function of this page.
+// With TLS (stream_start_tls) the same functions carry plaintext. Handshake steps run on the thread pool.
 #ifndef MOONGATE_STREAM_H
 #define MOONGATE_STREAM_H
 
@@ -15,6 +16,7 @@
 #include <uv.h>
 
 #include "core/bytes.h"
+#include "core/tls.h"
 
 #define STREAM_HIGH_WATER_BYTES ((size_t)256 * 1024) // above this the writer should stop (stream_is_full)
 #define STREAM_LOW_WATER_BYTES ((size_t)64 * 1024)   // on_drain comes once no more than this is pending
@@ -34,8 +36,8 @@ typedef struct stream_callbacks {
     void (*on_error)(stream *s, int rc);
     // stream_is_full() was true and no more than the low water is pending now.
     void (*on_drain)(stream *s);
-    // stream_connect() ended: rc 0 (bytes may be written, reading has begun) or a libuv error.
-    void (*on_connect)(stream *s, int rc);
+    // The handshake that stream_start_tls() began is done and the peer is verified: bytes may be written.
+    void (*on_ready)(stream *s);
     // The owner's own buffer for the next read, with *capacity set, or NULL for the shared one.
     char *(*lend)(stream *s, size_t *capacity);
     // The last callback: the memory of the stream may be freed.
@@ -43,6 +45,7 @@ typedef struct stream_callbacks {
 } stream_callbacks;
 
 struct stream_queue;
+struct stream_tls;
 
 struct stream {
     union {
@@ -54,8 +57,10 @@ struct stream {
     const stream_callbacks *on;
     void *owner;
     struct stream_queue *queue;   // NULL while nothing waits to be written
+    struct stream_tls *tls;       // NULL: plain
     uint64_t bytes_in, bytes_out; // of the wire, out counts what was handed over (see stream_pending)
-    int error;                    // first error, 0: none
+    int error;                    // first error; nothing more can be written. 0: none
+    bool is_broken;               // on_error was given
     bool is_paused;               // the owner wants no data now
     bool is_reading;              // libuv reads
     bool is_ended;                // on_end was given
@@ -70,16 +75,22 @@ void stream_init_tcp(stream *s, uv_loop_t *loop, const stream_callbacks *on, voi
 void stream_init_pipe(stream *s, uv_loop_t *loop, const stream_callbacks *on, void *owner);
 // Takes a waiting connection of a listener of the same kind and begins to read. 0 or a libuv error.
 int stream_accept(stream *s, uv_stream_t *listener);
-// Takes over a connected descriptor of its kind and begins to read. 0 or a libuv error (fd is closed then).
+// Takes a connected descriptor (runtime/dial.h), of the kind the stream was prepared for. 0 or a libuv error (the
+// descriptor is then still the caller's).
 int stream_open(stream *s, int fd);
-// Connects; on_connect() tells the outcome. Result: 0, or a libuv error that ends the matter at once.
-int stream_connect_tcp(stream *s, const struct sockaddr *address);
-int stream_connect_pipe(stream *s, const char *path);
+
+// Puts TLS on a connected stream and takes over the session. Nothing may be written before on_ready(). Result:
+// 0, or UV_ENOMEM (the session is freed then).
+int stream_start_tls(stream *s, tls_session *session);
+// The session, for questions about version, resumption and certificate and for its ticket; NULL: plain.
+tls_session *stream_tls_session(const stream *s);
+// Gives back what memory a quiet TLS stream can do without. Cheap.
+void stream_trim(stream *s);
 
 // Writes count segments (empty ones allowed) in order, as much as the socket takes in one system call, and
 // queues the rest. Owned segments are referenced until written, others copied. Result: 0 (all written or
-// queued), UV_EPIPE after stream_shutdown(), UV_ENOMEM, or the error that broke the stream (no on_error
-// follows in that case: the caller knows).
+// queued), UV_EPIPE after stream_shutdown(), UV_ENOMEM, or the error that broke the stream. What the peer sent
+// before may still come by on_data, and its end by on_end or on_error.
 int stream_write(stream *s, const segment *parts, size_t count);
 // Bytes accepted by stream_write() and not yet by the kernel.
 size_t stream_pending(const stream *s);
@@ -93,7 +104,8 @@ void stream_resume(stream *s);
 
 // Closes the sending half after all queued writes; reading goes on.
 void stream_shutdown(stream *s);
-// Closes after all queued writes. Reading stops now. A broken or blocked peer holds it up: the owner limits the time.
+// Closes after all queued writes (with TLS also the closing message). Reading stops now. A broken or blocked peer holds
+// it up: the owner limits the time.
 void stream_close_flushed(stream *s);
 // Closes now; queued bytes are lost. May be called any number of times.
 void stream_close(stream *s);

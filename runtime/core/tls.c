@@ -246,7 +246,7 @@ static void end_handshake(tls_session *t)
     t->is_in_grown = t->is_out_grown = true; // TLS 1.3 touches all of the output buffer meanwhile
     free_peer_certificate(t->ssl.session);
     free_handshake_state(t);
-    if (t->ssl.conf->endpoint == MBEDTLS_SSL_IS_CLIENT && t->ssl.tls_version == MBEDTLS_SSL_VERSION_TLS1_2)
+    if (tls_is_client(t) && t->ssl.tls_version == MBEDTLS_SSL_VERSION_TLS1_2)
         keep_ticket(t); // TLS 1.3 sends tickets later, see tls_read()
     if (t->in->size == 0)
         tls_session_trim(t);
@@ -333,6 +333,11 @@ void tls_end(tls_session *t, tls_output *out)
 
 // --- what is known of a session
 
+bool tls_is_client(const tls_session *t)
+{
+    return t->ssl.conf->endpoint == MBEDTLS_SSL_IS_CLIENT;
+}
+
 bool tls_is_ready(const tls_session *t)
 {
     return t->is_ready;
@@ -340,7 +345,7 @@ bool tls_is_ready(const tls_session *t)
 
 bool tls_is_resumed(const tls_session *t)
 {
-    return t->is_ready && t->ssl.conf->endpoint == MBEDTLS_SSL_IS_CLIENT && !t->is_chain_seen;
+    return t->is_ready && tls_is_client(t) && !t->is_chain_seen;
 }
 
 const char *tls_version(const tls_session *t)

@@ -78,6 +78,7 @@ int tls_write(tls_session *t, const char *data, size_t size, tls_output *out);
 // Appends close_notify, once.
 void tls_end(tls_session *t, tls_output *out);
 
+bool tls_is_client(const tls_session *t);
 bool tls_is_ready(const tls_session *t);       // handshake done
 bool tls_is_resumed(const tls_session *t);     // by a ticket, without a certificate
 const char *tls_version(const tls_session *t); // "TLSv1.2", "TLSv1.3"
