@@ -14,18 +14,22 @@ function M.target(name)
   return account, model
 end
 
---- Splits an address to listen on: "127.0.0.1:8787", "[::1]:8787", ":8787".
+--- Splits an address to listen on: "127.0.0.1:8787", "[::1]:8787", ":8787", "unix:path".
 ---@param address string
 ---@return string? host
 ---@return integer|string port Or the message.
 function M.listen(address)
+  local path = address:match("^unix:(.+)$")
+  if path then
+    return path, 0
+  end
   local host, port = address:match("^%[([%x:.]+)%]:(%d+)$")
   if not host then
     host, port = address:match("^([%w.-]*):(%d+)$")
   end
   port = tonumber(port)
   if not host or not port or port > 65535 then
-    return nil, 'must be "host:port" with a port up to 65535'
+    return nil, 'must be "host:port" with a port up to 65535, or "unix:path"'
   end
   return host == "" and "0.0.0.0" or host, port
 end

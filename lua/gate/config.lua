@@ -318,6 +318,24 @@ local function check_keys(raw, problems)
   return out
 end
 
+--- An empty list of problems, for what goes wrong before there is a configuration.
+---@param file string?
+function M.no_problems(file)
+  return problems_of.new(nil, nil, file)
+end
+
+--- Checks the kernel's own fields only: what a process needs that opens sockets and loads no plugin.
+---@param raw table
+---@param problems table
+---@return table config
+function M.check_process(raw, problems)
+  local config = schema.check(schemas.top, raw, {}, problems)
+  if type(config.listen) == "table" then
+    config.listen = check_listen(config.listen, problems)
+  end
+  return config
+end
+
 --- Checks an evaluated configuration.
 ---@param raw table
 ---@param problems table From evaluate(); everything wrong is added to it.
@@ -325,10 +343,7 @@ end
 ---@param defaults { surfaces: string[], plugins: string[], catalog: string }
 ---@return table config Of use only when no problem was added.
 function M.check(raw, problems, available, defaults)
-  local config = schema.check(schemas.top, raw, {}, problems)
-  if type(config.listen) == "table" then
-    config.listen = check_listen(config.listen, problems)
-  end
+  local config = M.check_process(raw, problems)
   local accounts = {}
   for _, name in ipairs(text.sorted_keys(config.accounts or {})) do
     accounts[name] = M.check_account(name, config.accounts[name], available, problems)

@@ -12,7 +12,7 @@ local FIELDS = {
 -- The kernel's own: what plugins have no business with.
 local HIDDEN = {
   _req = true, _docs = true, _own = true, _gen = true, _started_at_ms = true, _plugin = true, _error = true, _status = true,
-  _upstream_ids = true, _entry = true, _attempt = true, _hook = true, _bytes_in = true,
+  _upstream_ids = true, _entry = true, _attempt = true, _hook = true, _bytes_in = true, _reply = true,
 }
 local READ_ONLY = { own = true, client = true }
 
@@ -114,7 +114,7 @@ function M.new(req, id, generation, entry, request, started_at_ms)
   return setmetatable({
     id = id, surface = entry.surface_name, dialect = entry.dialect, request = request, is_stream = false,
     operation = entry.operation, generation = generation.id, deadline_ms = started_at_ms + generation.request_ms,
-    _req = req, _gen = generation, _entry = entry, _started_at_ms = started_at_ms, _plugin = 0,
+    _req = req, _gen = generation, _entry = entry, _started_at_ms = started_at_ms, _plugin = 0, _hook = false,
   }, Ctx)
 end
 

@@ -73,6 +73,13 @@ function M:find_route(method, path)
   return self.match_route(self.patterns, method, path)
 end
 
+--- The name behind an index: a policy plugin, a surface or a provider.
+---@param index integer
+---@return string?
+function M:plugin_name(index)
+  return self.index_names[index]
+end
+
 --- A request begins.
 function M:hold()
   self.refs = self.refs + 1

@@ -2,7 +2,7 @@
 --- every option against their schemas, sets them up. Either all of it works or nothing is left behind;
 --- going live is one assignment, which is gate.server's. Every error is reported at once.
 local config_of = require("gate.config")
-local errors = require("gate.errors")
+local crumb = require("gate.crumb")
 local generation_of = require("gate.generation")
 local modules_of = require("gate.modules")
 local pipeline = require("gate.pipeline")
@@ -11,18 +11,17 @@ local problems_of = require("gate.problems")
 local routes_of = require("gate.routes")
 local schema = require("gate.schema")
 local schemas = require("gate.config_schema")
+local shape = require("gate.shape")
 local text = require("gate.text")
 
 local M = {}
-
-local KINDS = { policy = true, surface = true, provider = true, catalog = true }
-local API = 1
 
 ---@class gate.loader.Options
 ---@field env fun(name: string): string?
 ---@field number integer?
 ---@field embed fun(handler: fun(req: any)): string, fun() Starts a loop-back listener: its origin, its closer.
 ---@field compile_program fun(spec: table): any rt.relay.program
+---@field compile_allow fun(names: string[]?): table gate.upstream.compile_allow
 
 local function add_message(problems, path, message, fallback_file)
   local file, line, what = tostring(message):match("^([^:\n]+%.lua):(%d+): (.*)$")
@@ -32,49 +31,6 @@ local function add_message(problems, path, message, fallback_file)
     problems:add_at(fallback_file, nil, problems_of.spell(path), tostring(message))
   else
     problems:add(path, tostring(message))
-  end
-end
-
--- What makes a table a plugin. The first mistake of each plugin is told.
-local function check_shape(module, name, kind)
-  if type(module) ~= "table" then
-    return "returns no table: this is no plugin"
-  elseif module.name ~= name then
-    return string.format("M.name must be %q, is %s", name, tostring(module.name))
-  elseif module.api ~= API then
-    return string.format("M.api must be %d (this gateway), is %s", API, tostring(module.api))
-  elseif not KINDS[module.kind or "policy"] then
-    return string.format("M.kind %q is not known", tostring(module.kind))
-  elseif (module.kind or "policy") ~= kind then
-    return string.format("is a %s plugin, not a %s", module.kind or "policy", kind)
-  elseif module.fail ~= nil and module.fail ~= "closed" and module.fail ~= "open" then
-    return 'M.fail must be "closed" or "open"'
-  end
-  for _, key in ipairs(text.sorted_keys(module)) do
-    if type(key) == "string" and key:find("^on_") then
-      local is_phase = false
-      for _, phase in ipairs(pipeline.PHASES) do
-        is_phase = is_phase or phase == key
-      end
-      if not is_phase then
-        local meant = text.closest(key, pipeline.PHASES)
-        return string.format("M.%s is no hook%s", key, meant and (' (did you mean "' .. meant .. '"?)') or "")
-      elseif type(module[key]) ~= "function" then
-        return string.format("M.%s must be a function", key)
-      end
-    end
-  end
-  local needed = ({ surface = { "read" }, provider = { "setup_account", "build", "read_error" }, catalog = { "find", "list", "cost" } })[kind]
-  for _, key in ipairs(needed or {}) do
-    if type(module[key]) ~= "function" then
-      return string.format("a %s plugin needs M.%s", kind, key)
-    end
-  end
-  for _, field in ipairs({ "schema", "account_schema" }) do
-    local ok, message = schema.is_valid(module[field] or {}, "M." .. field)
-    if not ok then
-      return message
-    end
   end
 end
 
@@ -92,7 +48,7 @@ local function load_plugin(state, name, kind, path)
     add_message(state.problems, path, message, source and source.path)
     return nil
   end
-  message = check_shape(module, name, kind)
+  message = shape.check(module, name, kind)
   if message then
     state.problems:add_at(source.path, nil, problems_of.spell(path), message)
     state.plugins[name] = known or false
@@ -179,6 +135,12 @@ local function undo_with(state, what, fn, value)
   end
 end
 
+-- Every part that runs code has an index of its own: for ctx.own and for the supervisor's log.
+local function next_index(state, name)
+  table.insert(state.index_names, name)
+  return #state.index_names
+end
+
 local function set_up_account(state, name)
   local account = state.config.accounts[name]
   local provider = state.plugins[account.provider]
@@ -197,6 +159,8 @@ local function set_up_account(state, name)
     undo_with(state, "account " .. name, provider.teardown_account, value)
     state.app.accounts[name] = {
       name = name, provider = account.provider, module = provider, models = account.models, conf = account.conf, state = value,
+      crumb = crumb.label(account.provider .. " provider"), index = next_index(state, account.provider),
+      allow = state.options.compile_allow(provider.response_headers),
     }
     if type(value) == "table" and value.signer ~= nil then
       state.wants_sha256 = true
@@ -219,11 +183,11 @@ end
 
 -- The catalogue as the app sees it: state hidden, private prices laid over.
 local function open_catalog(state, plugin)
-  local module, own, models = plugin.module, plugin.state, state.config.models
+  local module, inner, models = plugin.module, plugin.state, state.config.models
   local priced = {}
   return {
     find = function(name, account)
-      local entry = module.find(name, own)
+      local entry = module.find(name, inner)
       local private = entry and account and models[account .. "/" .. name]
       if not private or not private.price then
         return entry
@@ -237,10 +201,10 @@ local function open_catalog(state, plugin)
       return priced[key]
     end,
     list = function()
-      return module.list(own)
+      return module.list(inner)
     end,
     cost = function(entry, usage)
-      return module.cost(entry, usage, own)
+      return module.cost(entry, usage, inner)
     end,
   }
 end
@@ -273,10 +237,12 @@ end
 
 local function load_listed(state, entries, kind)
   local out = {}
-  for i, entry in ipairs(entries) do
+  for _, entry in ipairs(entries) do
     local module = load_plugin(state, entry.name, kind, entry.path)
     if module then
-      out[#out + 1] = { entry = entry, module = module, conf = check_options(state, entry, module), index = i }
+      out[#out + 1] = {
+        entry = entry, module = module, conf = check_options(state, entry, module), index = next_index(state, entry.name),
+      }
     end
   end
   return out
@@ -347,6 +313,7 @@ function M.build(bundle, options)
   local modules = modules_of.new(bundle.modules)
   local state = {
     bundle = bundle, options = options, problems = problems, modules = modules, available = modules:names(), plugins = {}, undo = {},
+    index_names = {},
   }
   local defaults, message = modules:load("plugins.defaults")
   if type(defaults) ~= "table" then
@@ -386,14 +353,35 @@ function M.build(bundle, options)
     id = bundle.id, number = options.number or 0, config = config, app = state.app, undo = state.undo, plugins = plugins,
     policies = done.policies, hooks = pipeline.compile(done.policies), routes = done.routes, patterns = done.patterns,
     match_route = routes_of.match, programs = done.programs, wants_sha256 = state.wants_sha256 == true,
-    request_ms = config.timeouts.request_ms,
+    request_ms = config.timeouts.request_ms, index_names = state.index_names,
+    parse_options = { max_depth = config.limits.json_depth },
   })
 end
 
---- Problems as an error for callers that want one.
----@return gate.Err
-function M.error_of(problems)
-  return errors.new("bad_config", "%s", problems:report())
+--- Opens one provider without a generation, to serve it alone.
+---@param modules table gate.modules.
+---@param name string
+---@param raw table Options of the account.
+---@param origin string Where it will listen.
+---@return gate.Provider? provider
+---@return any account
+---@return table? problems
+function M.open_provider(modules, name, raw, origin)
+  local problems = problems_of.new(nil, nil, "command line")
+  local state = { problems = problems, modules = modules, plugins = {} }
+  local provider = load_plugin(state, name, "provider", {})
+  if provider and not provider.serve then
+    problems:add({}, "the provider " .. name .. " cannot serve")
+  end
+  local conf = provider and schema.check(provider.account_schema or {}, raw, {}, problems)
+  if problems:count() > 0 then
+    return nil, nil, problems
+  end
+  local ok, account = set_up(state, {}, name, provider.setup_account, conf, { name = name, origin = origin })
+  if not ok then
+    return nil, nil, problems
+  end
+  return provider, account
 end
 
 return M

@@ -1,6 +1,7 @@
 --- Structured log: one JSON object per line. Nothing secret and nothing of a prompt may be given to it; what
 --- is given is escaped, so a line stays a line. rt.log buffers in C and never blocks; here is only the shape.
 local buffer = require("string.buffer")
+local ffi = require("ffi")
 local secret = require("gate.secret")
 local text = require("gate.text")
 local time = require("rt.time")
@@ -12,16 +13,35 @@ local LEVELS = { debug = 1, info = 2, warn = 3, error = 4 }
 local threshold = LEVELS.info
 local line = buffer.new(1024)
 
-local function write_stderr(chunk)
-  io.stderr:write(chunk)
+ffi.cdef("bool log_append(void *log, const char *line, size_t size);") -- runtime/log.h
+
+--- Where lines go until somebody says otherwise.
+function M.write_stderr(text_line)
+  io.stderr:write(text_line, "\n")
 end
-local write = write_stderr
+
+local target -- log_writer * of rt.log; nil: `write`
+local write = M.write_stderr
 
 --- Sets where lines go and from which level on.
----@param options { write: fun(text: string)?, level: string? }
+---@param options { pointer: lightuserdata?, write: fun(line: string)?, level: string? } pointer: of rt.log's log:pointer().
 function M.configure(options)
-  write = options.write or write
+  if options.pointer then
+    target = ffi.cast("void *", options.pointer)
+  elseif options.write then
+    target, write = nil, options.write
+  end
   threshold = LEVELS[options.level or "info"] or threshold
+end
+
+-- The finished line leaves; no Lua string is made of it on its way to C.
+local function send()
+  if target then
+    local text_pointer, size = line:ref()
+    ffi.C.log_append(target, text_pointer, size)
+  else
+    write(line:tostring())
+  end
 end
 
 local clock_second, clock_text = -1, ""
@@ -94,8 +114,8 @@ function M.event(level, event, fields, plugin)
       put_value(line, fields[key])
     end
   end
-  line:put("}\n")
-  write(line:tostring())
+  line:put("}")
+  send()
 end
 
 -- Names, users and models repeat: their quoted form is kept, in a table that starts anew when it is full.
@@ -203,8 +223,8 @@ function M.request(ctx, ended_at_ms, bytes_out)
   if ctx._upstream_ids then
     put_pairs(ctx._upstream_ids)
   end
-  line:put("}\n")
-  write(line:tostring())
+  line:put("}")
+  send()
 end
 
 return M

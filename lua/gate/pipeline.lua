@@ -2,6 +2,7 @@
 --- that some plugin has, so an absent hook costs nothing and a call makes no table and no closure.
 --- A hook that raises ends the request (`fail = "closed"`): the one pcall is around the whole request, in
 --- gate.server, which reads from ctx whose hook it was. Only hooks of plugins with `fail = "open"` have their own.
+local crumb = require("gate.crumb")
 local errors = require("gate.errors")
 local log = require("gate.log")
 local reply_of = require("gate.plugin").is_reply
@@ -18,6 +19,7 @@ M.PHASES = { "on_access", "on_request", "on_route", "on_attempt", "on_failure", 
 ---@field states any[]
 ---@field ids integer[] Index of the plugin in its generation.
 ---@field names string[]
+---@field crumbs integer[]
 ---@field is_open boolean[]
 
 --- Compiles one generation's plugins.
@@ -26,7 +28,7 @@ M.PHASES = { "on_access", "on_request", "on_route", "on_attempt", "on_failure", 
 function M.compile(plugins)
   local out = {}
   for _, phase in ipairs(M.PHASES) do
-    local hooks = { n = 0, phase = phase, fns = {}, confs = {}, states = {}, ids = {}, names = {}, is_open = {} }
+    local hooks = { n = 0, phase = phase, fns = {}, confs = {}, states = {}, ids = {}, names = {}, is_open = {}, crumbs = {} }
     for _, plugin in ipairs(plugins) do
       local fn = plugin.module[phase]
       if fn then
@@ -35,20 +37,12 @@ function M.compile(plugins)
         hooks.fns[n], hooks.confs[n], hooks.states[n] = fn, plugin.conf, plugin.state
         hooks.ids[n], hooks.names[n] = plugin.index, plugin.module.name
         hooks.is_open[n] = plugin.module.fail == "open"
+        hooks.crumbs[n] = crumb.label(plugin.module.name .. " " .. phase)
       end
     end
     out[phase] = hooks.n > 0 and hooks or false
   end
   return out
-end
-
--- What is shared with the supervisor: which plugin runs. Set by gate.worker.
-local breadcrumb
-
---- Sets the function that is told the index of the plugin that is about to run (0: none).
----@param fn fun(index: integer)?
-function M.set_breadcrumb(fn)
-  breadcrumb = fn
 end
 
 local function normal_error(err, name)
@@ -73,6 +67,20 @@ local function call_open(hooks, i, ctx, extra)
   ctx:warn("plugin_failed", "plugin %s was skipped", hooks.names[i])
 end
 
+--- Code of a surface or a provider begins: whose it is, for ctx.own, the log and the supervisor.
+---@param ctx gate.Ctx
+---@param part { index: integer, crumb: integer } A route's entry or an account.
+function M.enter(ctx, part)
+  ctx._plugin, ctx._hook = part.index, false
+  crumb.page.crumb = part.crumb
+end
+
+--- It has ended.
+function M.leave(ctx)
+  ctx._plugin = 0
+  crumb.page.crumb = 0
+end
+
 --- Runs one phase.
 ---@param hooks gate.pipeline.Hooks
 ---@param ctx gate.Ctx
@@ -80,13 +88,11 @@ end
 ---@return any result What a hook returned: a reply, targets, a decision. nil: go on.
 ---@return gate.Err? err
 function M.run(hooks, ctx, extra)
-  local mark = breadcrumb
+  local page = crumb.page
   ctx._hook = hooks.phase
   for i = 1, hooks.n do
     ctx._plugin = hooks.ids[i]
-    if mark then
-      mark(hooks.ids[i])
-    end
+    page.crumb = hooks.crumbs[i]
     local result, err
     if hooks.is_open[i] then
       result, err = call_open(hooks, i, ctx, extra)
@@ -96,9 +102,7 @@ function M.run(hooks, ctx, extra)
     if result ~= nil or err ~= nil then
       local name = hooks.names[i]
       ctx._plugin = 0
-      if mark then
-        mark(0)
-      end
+      page.crumb = 0
       if err ~= nil then
         return nil, normal_error(err, name)
       end
@@ -106,9 +110,7 @@ function M.run(hooks, ctx, extra)
     end
   end
   ctx._plugin = 0
-  if mark then
-    mark(0)
-  end
+  page.crumb = 0
 end
 
 --- Runs on_route: every plugin sees, and may replace, the targets of the ones before.
@@ -117,9 +119,7 @@ end
 function M.run_route(hooks, ctx)
   for i = 1, hooks.n do
     ctx._plugin, ctx._hook = hooks.ids[i], "on_route"
-    if breadcrumb then
-      breadcrumb(hooks.ids[i])
-    end
+    crumb.page.crumb = hooks.crumbs[i]
     local result, err
     if hooks.is_open[i] then
       result, err = call_open(hooks, i, ctx)
@@ -135,15 +135,14 @@ function M.run_route(hooks, ctx)
     end
   end
   ctx._plugin = 0
-  if breadcrumb then
-    breadcrumb(0)
-  end
+  crumb.page.crumb = 0
 end
 
 --- Runs on_end: every plugin's, whatever the others do.
 function M.run_end(hooks, ctx)
   for i = 1, hooks.n do
     ctx._plugin, ctx._hook = hooks.ids[i], "on_end"
+    crumb.page.crumb = hooks.crumbs[i]
     local ok, message = pcall(hooks.fns[i], ctx, hooks.confs[i], hooks.states[i])
     if not ok then
       log.event("error", "plugin_raised", {
@@ -152,6 +151,7 @@ function M.run_end(hooks, ctx)
     end
   end
   ctx._plugin = 0
+  crumb.page.crumb = 0
 end
 
 return M

@@ -105,33 +105,28 @@ function M.usage_of_relay(relay)
   return usage
 end
 
-local function counter(node, name)
-  local value = node:get(name)
+local function counter(doc, ...)
+  local value = doc:get(...)
   return type(value) == "number" and value >= 0 and value or nil
 end
 
 --- Usage counters of an answer document.
 ---@param doc gate.json.Doc
----@return gate.Usage?
+---@return gate.Usage? usage nil: the answer has none.
 function M.usage_of_answer(doc)
-  local node = doc:get("usage")
-  if node == nil or type(node) == "string" or type(node) == "number" or type(node) == "boolean" or not node.get then
+  local input, output = counter(doc, "usage", "input_tokens"), counter(doc, "usage", "output_tokens")
+  if not input and not output then
     return nil
   end
-  local usage = {
-    input_tokens = counter(node, "input_tokens"),
-    output_tokens = counter(node, "output_tokens"),
-    cache_read_input_tokens = counter(node, "cache_read_input_tokens"),
-    cache_creation_input_tokens = counter(node, "cache_creation_input_tokens"),
+  local written = counter(doc, "usage", "cache_creation_input_tokens")
+  local is_split = written and written > 0
+  return {
+    input_tokens = input, output_tokens = output, cache_creation_input_tokens = written,
+    cache_read_input_tokens = counter(doc, "usage", "cache_read_input_tokens"),
+    cache_creation_5m_input_tokens = is_split and counter(doc, "usage", "cache_creation", "ephemeral_5m_input_tokens") or nil,
+    cache_creation_1h_input_tokens = is_split and counter(doc, "usage", "cache_creation", "ephemeral_1h_input_tokens") or nil,
+    thinking_tokens = counter(doc, "usage", "output_tokens_details", "thinking_tokens"),
   }
-  if usage.cache_creation_input_tokens and usage.cache_creation_input_tokens > 0 then
-    local five_minutes, hour = node:get("cache_creation", "ephemeral_5m_input_tokens"), node:get("cache_creation", "ephemeral_1h_input_tokens")
-    usage.cache_creation_5m_input_tokens = type(five_minutes) == "number" and five_minutes or nil
-    usage.cache_creation_1h_input_tokens = type(hour) == "number" and hour or nil
-  end
-  local thinking = node:get("output_tokens_details", "thinking_tokens")
-  usage.thinking_tokens = type(thinking) == "number" and thinking or nil
-  return usage
 end
 
 --- The error that an `error` event tells.

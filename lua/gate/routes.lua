@@ -1,5 +1,6 @@
 --- The route table of a generation: exact paths by hash, paths with `{name}` segments by pattern.
 local address = require("gate.address")
+local crumb = require("gate.crumb")
 
 local M = {}
 
@@ -33,7 +34,8 @@ function M.add(routes, patterns, surface)
       return nil, string.format('routes[%d].body must be "json", "none" or "stream"', i)
     end
     local entry = {
-      route = route, surface = surface, module = module, conf = surface.conf, state = surface.state,
+      route = route, surface = surface, module = module, conf = surface.conf, state = surface.state, index = surface.index,
+      crumb = crumb.label(module.name .. " surface"),
       surface_name = module.name, dialect = module.dialect or "openai", choose_dialect = module.choose_dialect,
       is_native = module.native == true, operation = route.operation or "messages", body = body,
       body_limit_bytes = route.body_limit_bytes or DEFAULT_BODY_LIMIT_BYTES, upstream_path = route.upstream_path,

@@ -4,7 +4,7 @@
 local M = {}
 
 -- A method of any string value could otherwise make bytecode: ("").dump is the host's string.dump.
-string.dump = nil
+rawset(string, "dump", nil)
 debug.getmetatable("").__metatable = "string"
 
 local STRING = {

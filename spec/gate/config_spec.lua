@@ -44,7 +44,7 @@ return {
   log = { level = "wran" },
 }]])
     assert.same({
-      'gate.lua:2: listen[1]: "127.0.0.1" must be "host:port" with a port up to 65535',
+      'gate.lua:2: listen[1]: "127.0.0.1" must be "host:port" with a port up to 65535, or "unix:path"',
       "gate.lua:3: workers: must be at least 1, is 0",
       'gate.lua:5: accounts.aws.provider: unknown provider "clod" (did you mean "cloud"?)',
       "gate.lua:6: accounts.other.base_url: plain http is allowed to loopback only (or set allow_plain_http = true)",

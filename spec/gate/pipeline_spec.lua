@@ -71,11 +71,13 @@ describe("gate.pipeline", function()
   end)
 
   it("tells the breadcrumb before each hook and clears it", function()
-    local crumbs = {}
-    pipeline.set_breadcrumb(function(index) crumbs[#crumbs + 1] = index end)
+    local crumb, labels, crumbs = require("gate.crumb"), {}, {}
+    local kept = crumb.page
+    crumb.attach(setmetatable({}, { __newindex = function(_, _, value) crumbs[#crumbs + 1] = labels[value] or "none" end }),
+      function(text) labels[#labels + 1] = text return #labels end)
     pipeline.run(compile({ on_access = function() end }, { on_access = function() end }).on_access, new_ctx())
-    pipeline.set_breadcrumb(nil)
-    assert.same({ 1, 2, 0 }, crumbs)
+    crumb.attach(kept, function() return 0 end)
+    assert.same({ "p1 on_access", "p2 on_access", "none" }, crumbs)
   end)
 
   it("runs every on_end, whatever the others do", function()

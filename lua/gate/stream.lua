@@ -1,0 +1,212 @@
+--- A streamed answer. Bytes and rules run in C (rt.relay); here is what is decided once per stream: which
+--- program, when the 200 leaves (not before the first event, so that a failure before it can still fall
+--- back), what a failure in the middle looks like, and what was used.
+local answer = require("gate.answer")
+local errors = require("gate.errors")
+local events = require("gate.events")
+local pipeline = require("gate.pipeline")
+local pivot = require("gate.pivot")
+local relay_of = require("rt.relay")
+
+local M = {}
+
+local enter, leave = pipeline.enter, pipeline.leave
+
+local PING_MS = 15000
+
+local function set_variables(relay, variables)
+  for i = 1, variables and #variables or 0 do
+    relay:set(i, variables[i])
+  end
+end
+
+-- Which way the events go: "pass" (bytes, C only), "rules" (C, the rest through Lua), "events" (all through Lua).
+local function open(ctx, req, gen, account, call)
+  local entry, programs = ctx._entry, gen.programs
+  local has_hook = gen.hooks.on_event
+  local native_provider = account.module.native and (account.module.framing or "sse") == "sse"
+  if entry.is_native then
+    if native_provider and not has_hook then
+      return relay_of.new(req, call, programs.pass[account.provider]), "pass"
+    end
+    return relay_of.new(req, call, programs.events[account.provider]), "events"
+  end
+  enter(ctx, entry)
+  local name, variables = entry.module.open_stream(ctx, entry.conf, entry.state)
+  leave(ctx)
+  local mode, program = "events", programs.events[account.provider]
+  if account.module.native and not has_hook then
+    local compiled = programs.by_surface[entry.index]
+    program = compiled and compiled[account.provider] and compiled[account.provider][name]
+    if not program then
+      error(string.format("surface %s has no program %q", entry.surface_name, tostring(name)))
+    end
+    mode = "rules"
+  end
+  local relay = relay_of.new(req, call, program)
+  set_variables(relay, variables)
+  return relay, mode
+end
+
+local function emit_native(relay, name, data)
+  relay:emit("event: " .. name .. "\ndata: " .. data .. "\n\n")
+end
+
+local function to_surface(ctx, relay, name, data)
+  local entry = ctx._entry
+  if entry.is_native then
+    emit_native(relay, name, data)
+    return nil
+  end
+  enter(ctx, entry)
+  local _, err = entry.module.translate_event(ctx, entry.conf, entry.state, name, data, relay)
+  leave(ctx)
+  return err
+end
+
+-- One pivot event through plugins to the surface.
+local function handle(ctx, gen, relay, event, name, data)
+  if event then
+    local err
+    data, err = events.show(event, gen.hooks.on_event, ctx, name, data)
+    if err then
+      return err
+    elseif not data then
+      return nil
+    end
+  end
+  return to_surface(ctx, relay, name, data)
+end
+
+-- A provider that does not speak the pivot: its event becomes none, one or several of the pivot's.
+local function handle_foreign(ctx, gen, relay, event, attempt, account, name, data)
+  local list, err = account.module.read_event(attempt, account.state, name, data)
+  if err then
+    return err
+  end
+  for i = 1, list and #list or 0, 2 do
+    err = handle(ctx, gen, relay, event, list[i], list[i + 1])
+    if err then
+      return err
+    elseif list[i] == "error" then
+      return pivot.error_of_event(list[i + 1])
+    end
+    if list[i] == "message_stop" then
+      attempt.is_stopped = true
+    end
+  end
+end
+
+-- Runs until the upstream's last event. Returns the error that ended it early, and whether the client was told.
+local function pump(ctx, gen, relay, mode, attempt, account)
+  local event = mode == "events" and gen.hooks.on_event and events.new(true) or nil
+  local is_native = account.module.native
+  while true do
+    local kind, name, data = relay:next()
+    if kind == "end" then
+      return nil
+    elseif not kind then
+      return errors.from_transport(name)
+    end
+    local err
+    if not is_native then
+      err = handle_foreign(ctx, gen, relay, event, attempt, account, name, data)
+    elseif name == "error" then
+      err = pivot.error_of_event(data)
+    elseif not (name == "message_stop" and mode == "rules") then
+      err = handle(ctx, gen, relay, event, name, data)
+    end
+    if err then
+      return err
+    end
+  end
+end
+
+local QUIET = { client_closed = true, stalled = true, cancelled = true }
+
+-- The last of a stream that went wrong after its 200: an event in the client's dialect, then the end.
+local function fail(ctx, req, relay, err, mode)
+  ctx._error = err
+  if QUIET[err.code] then
+    ctx._status = 499
+    req:abort()
+    return
+  end
+  local entry = ctx._entry
+  local text
+  if entry.module.stream_error then
+    text = entry.module.stream_error(err, ctx)
+  else
+    text = errors.stream_event(ctx.dialect, err, ctx.id)
+  end
+  -- In pass mode half an event may have gone out: an empty line ends it.
+  relay:emit((mode == "pass" and "\n\n" or "") .. text)
+  req:finish()
+end
+
+local function content_type_of(ctx, call)
+  return ctx._entry.is_native and call:header("content-type") or "text/event-stream; charset=utf-8"
+end
+
+local function usage_of(relay, attempt)
+  return attempt.foreign_usage or pivot.usage_of_relay(relay)
+end
+
+--- Answers the client with a stream.
+---@return gate.Err? err Nothing was sent yet then, so another target may be tried.
+function M.run(ctx, req, gen, attempt, account, call)
+  local content_type = call:header("content-type") or ""
+  if (account.module.framing or "sse") == "sse" and not content_type:find("text/event-stream", 1, true) then
+    call:close()
+    return errors.new("upstream_bad_response", "upstream: a document came where a stream was asked for")
+  end
+  local relay, mode = open(ctx, req, gen, account, call)
+  local name, data = relay:first()
+  if not name then
+    return errors.from_transport(data or { code = "closed", message = "the stream ended before its first event" })
+  elseif name == "error" and account.module.native then
+    call:close()
+    local err = pivot.error_of_event(data)
+    err.is_event = true
+    return err
+  end
+  local headers = answer.headers(ctx, account, call, content_type_of(ctx, call))
+  headers[#headers + 1] = "cache-control"
+  headers[#headers + 1] = "no-cache"
+  local ok, err = req:start(200, headers)
+  if not ok then
+    call:close()
+    return err
+  end
+  ctx._status = 200
+  local ping = ctx._entry.module.ping
+  if ping and mode ~= "pass" then
+    relay:ping_every(PING_MS, ping)
+  end
+  err = pump(ctx, gen, relay, mode, attempt, account)
+  answer.set_usage(ctx, gen, attempt, usage_of(relay, attempt))
+  if not err and not (attempt.is_stopped or relay:slot("stopped")) then
+    if mode == "pass" and relay:slot("error_type") then
+      -- The upstream's own error event went out as it was.
+      ctx._error = errors.from_type(relay:slot("error_type"), relay:slot("error_message") or "")
+      req:finish()
+      return nil
+    end
+    err = errors.new("upstream_disconnected", "upstream: the stream ended before message_stop")
+  end
+  if err then
+    call:close()
+    attempt.error = err
+    fail(ctx, req, relay, err, mode)
+    return nil
+  end
+  if mode ~= "pass" and not ctx._entry.is_native then
+    enter(ctx, ctx._entry)
+    ctx._entry.module.end_stream(ctx, ctx._entry.conf, ctx._entry.state, relay)
+    leave(ctx)
+  end
+  req:finish()
+  return nil
+end
+
+return M
