@@ -11,7 +11,16 @@
 #include <cpuid.h>
 #include <immintrin.h>
 #elif defined(__aarch64__)
+#if defined(__clang__) && !defined(__ARM_FEATURE_SHA2)
+// Clang before 16 declares the intrinsics only where every function may use them: let it, for this header.
+#define __ARM_FEATURE_SHA2 1
+#define __ARM_FEATURE_CRYPTO 1
+#pragma clang attribute push(__attribute__((target("crypto"))), apply_to = function)
 #include <arm_neon.h>
+#pragma clang attribute pop
+#else
+#include <arm_neon.h>
+#endif
 #include <sys/auxv.h>
 #ifndef HWCAP_SHA2
 #define HWCAP_SHA2 (1 << 6)
