@@ -166,14 +166,15 @@ int rt_run(void)
             continue;
         rt_report("stopped", rt_task_count() > 0 ? "every task waits, and nothing is left that could wake one"
                                                  : "nothing is left to do");
-        process.exit_status = EXIT_STUCK;
-        break;
+        rt_stop(EXIT_STUCK);
     }
     return process.exit_status;
 }
 
 void rt_stop(int exit_status)
 {
+    if (process.is_stopping) // the first one decides; tasks that end with the process may say it, too
+        return;
     process.exit_status = exit_status;
     process.is_stopping = true;
     uv_stop(&process.loop);
@@ -201,6 +202,11 @@ static void on_time_up(uv_timer_t *timer)
     *(bool *)timer->data = true;
 }
 
+static void on_limit_closed(uv_handle_t *h)
+{
+    h->data = NULL;
+}
+
 // Turns the loop until no task is left (or, with only_handles, no handle), for CLOSE_MS at most.
 static void run_out(bool only_handles)
 {
@@ -212,8 +218,9 @@ static void run_out(bool only_handles)
     uv_unref((uv_handle_t *)&limit);
     while (!is_up && (only_handles || rt_task_count() > 0) && uv_run(&process.loop, UV_RUN_ONCE)) {
     }
-    uv_close((uv_handle_t *)&limit, NULL);
-    uv_run(&process.loop, UV_RUN_NOWAIT); // `limit` is on this stack
+    uv_close((uv_handle_t *)&limit, on_limit_closed);
+    while (limit.data) // it is on this stack; uv_stop() makes a turn end early
+        uv_run(&process.loop, UV_RUN_NOWAIT);
 }
 
 int rt_close(void)
