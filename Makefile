@@ -39,9 +39,8 @@ FORTIFY := $(if $(SAN)$(filter -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOUR
 HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection $(FORTIFY)
 SANITIZE := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 COMPILE := $(CC) $(CFLAGS) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(HARDENING) $(SANITIZE) -Iruntime $(DEPS_CFLAGS)
-# -E: Lua reaches the core by FFI. -static-libgcc: at run time only libc is needed; but not under sanitizers,
-# which learn of a Lua error leaving C frames by taking the place of the shared library's _Unwind_RaiseException.
-LINK := $(CC) $(CFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,-E $(if $(SAN),,-static-libgcc) $(SANITIZE) $(LDFLAGS)
+# -E: Lua reaches the core by FFI. -static-libgcc: at run time only libc is needed.
+LINK := $(CC) $(CFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,-E -static-libgcc $(SANITIZE) $(LDFLAGS)
 
 # ---- sources ----
 CORE_SOURCES := $(wildcard runtime/core/*.c)
@@ -111,6 +110,7 @@ $(FUZZ_OBJ)/fuzz/%: spec/fuzz/%_fuzz.c $(FUZZ_CORE)
 export MOONGATE_LUA_PATH = $(DEPS_LUA_PATH)
 export MOONGATE_LUA_CPATH = $(DEPS_LUA_CPATH)
 export MOONGATE_NODE = $(abspath $(TOOLS)/node)
+export MOONGATE_VARIANT = $(VARIANT)
 export ASAN_OPTIONS = detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1
 export UBSAN_OPTIONS = print_stacktrace=1
 only = $(if $(ONLY),$(foreach f,$(1),$(if $(findstring $(ONLY),$(f)),$(f))),$(1))
@@ -150,9 +150,9 @@ CLANG_FORMAT ?= $(firstword $(foreach p,clang-format-$(CLANG_FORMAT_VERSION) cla
 HAS_FORMAT = $(findstring version $(CLANG_FORMAT_VERSION).,$(if $(CLANG_FORMAT),$(shell $(CLANG_FORMAT) --version)))
 lint: lint-lua lint-format lint-shell ## luacheck, clang-format, shellcheck
 lint-lua: $(BIN)
-	$(BIN) --script $(DEPS_LUACHECK) -q --no-color $(wildcard lua plugins spec examples)
+	@$(BIN) --script $(DEPS_LUACHECK) -q --no-color $(wildcard lua plugins spec examples)
 lint-format:
-	$(if $(HAS_FORMAT),$(CLANG_FORMAT) --dry-run -Werror $(C_FILES),@echo "lint-format: left out, needs clang-format $(CLANG_FORMAT_VERSION)")
+	$(if $(HAS_FORMAT),@$(CLANG_FORMAT) --dry-run -Werror $(C_FILES),@echo "lint-format: left out, needs clang-format $(CLANG_FORMAT_VERSION)")
 lint-shell:
 	@if command -v shellcheck >/dev/null; then shellcheck -x $$(git ls-files '*.sh' .ci/run); else echo "lint-shell: left out, needs shellcheck"; fi
 format: ## format the C files in place

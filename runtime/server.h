@@ -61,7 +61,8 @@ typedef struct server_callbacks {
     // May set headers and body (valid until the next call). May be NULL.
     void (*on_refuse)(server *s, server_refusal *r);
     void (*on_accept_error)(server *s, int rc); // may be NULL
-    void (*on_drained)(server *s, int cut);     // server_drain() is over; cut: connections that were cut
+    // After server_close() or server_drain(): the last connection has gone. cut: exchanges that were cut.
+    void (*on_drained)(server *s, int cut);
 } server_callbacks;
 
 typedef struct server_stats {
@@ -114,16 +115,19 @@ int exchange_read_body(exchange *x, uint64_t limit, bool want_sha256, exchange_o
 // Gives up a read under way; on_body() does not come any more.
 void exchange_cancel_body(exchange *x);
 
-// Who receives a streamed body. Codes of on_fail: too_large, timeout, bad_request, client_closed.
+// Who receives a streamed body. Codes of on_fail: too_large, timeout, bad_request. When the client goes, or once
+// the answer is finished, the sink is forgotten; the task hears of a client that has gone (on_gone).
 typedef struct exchange_sink exchange_sink;
 struct exchange_sink {
     void (*on_data)(exchange_sink *k, const char *data, size_t size); // valid during the call
     void (*on_end)(exchange_sink *k);
     void (*on_fail)(exchange_sink *k, const char *code, const char *message);
 };
-// Lets the body flow to k. Data comes from the loop only, never inside this call, and stops between
-// exchange_pause_body() and exchange_resume_body(): the client then feels the back-pressure. After on_end
-// or on_fail the sink is forgotten. 0, UV_EFBIG, UV_EALREADY, UV_EPIPE as above.
+// Sets the limit ahead of exchange_stream_body(). UV_EFBIG at once when the length given is larger.
+int exchange_limit_body(exchange *x, uint64_t limit);
+// Lets the body flow to k, within the smaller of limit and what exchange_limit_body() said. Data comes from the loop
+// only, never inside this call, and stops between exchange_pause_body() and exchange_resume_body(): the client then
+// feels the back-pressure. After on_end or on_fail the sink is forgotten. 0, UV_EFBIG, UV_EALREADY, UV_EPIPE as above.
 int exchange_stream_body(exchange *x, uint64_t limit, exchange_sink *k);
 void exchange_pause_body(exchange *x);
 void exchange_resume_body(exchange *x);

@@ -3,6 +3,19 @@
 --- A file fails also when it runs no test, marks one as pending, or leaves a task, loop handle or file
 --- descriptor behind. The last line of output is "N passed, N failed"; the exit status says the same.
 --- busted's command line is left aside: it would end the process without closing the runtime.
+
+-- make says where busted is; without make, what make would say is read from where it says it.
+if not os.getenv("MOONGATE_LUA_PATH") then
+  local root = "build/deps/root"
+  for line in io.lines("build/deps/deps.mk") do
+    local kind, value = line:match("^DEPS_LUA_(C?PATH) = (.*)$")
+    if kind then
+      local field = kind == "PATH" and "path" or "cpath"
+      package[field] = package[field] .. ";" .. value:gsub("%$%(DEPS_ROOT%)", root)
+    end
+  end
+end
+
 local leaks = require("spec.support.leaks")
 local time = require("rt.time")
 

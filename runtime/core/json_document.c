@@ -1,6 +1,7 @@
 // The document's life, and reading it.
 #include "json_document.h"
 #include "json_inside.h"
+#include "json_text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -266,6 +267,29 @@ int json_document_read(json_document *d, uint32_t id, json_value *out)
     return read_value(d, json_document_find(d, id, NULL, 0), out);
 }
 
+int json_document_prefix(json_document *d, uint32_t id, size_t limit, json_value *out)
+{
+    id = json_document_find(d, id, NULL, 0);
+    if (id == JSON_NONE || !(json_node_at(d, id)->info & JSON_ESCAPED)) {
+        if (read_value(d, id, out) == JSON_STRING && out->size > limit)
+            out->size = limit;
+        return out->type;
+    }
+    const json_node *node = json_node_at(d, id);
+    const uint8_t *p = (const uint8_t *)json_data_of(d, id) + node->start + 1;
+    const uint8_t *end = p + (node->end - node->start - 2);
+    size_t room_size = limit < (size_t)(end - p) ? limit : (size_t)(end - p);
+    char *room = scratch_room(d, room_size + 4);
+    *out = (json_value){.text = room, .id = id, .type = room ? JSON_STRING : JSON_NO_MEMORY};
+    while (room && p < end) {
+        size_t n = json_put_code_point(room + out->size, json_next_code_point(&p));
+        if (out->size + n > limit)
+            break;
+        out->size += n;
+    }
+    return out->type;
+}
+
 int json_document_type(json_document *d, uint32_t id)
 {
     id = json_document_find(d, id, NULL, 0);
@@ -335,4 +359,20 @@ bool json_document_next(json_document *d, json_cursor *cursor)
     cursor->key = child | space;
     cursor->value = (json_node_type(node) == JSON_OBJECT ? child + 1 : child) | space;
     return true;
+}
+
+const json_error *json_document_error(const json_document *d)
+{
+    return &d->error;
+}
+
+uint32_t json_document_failed_step(const json_document *d)
+{
+    return d->failed_step;
+}
+
+void json_handle_release(json_handle *h)
+{
+    json_document_drop(h->document);
+    h->document = NULL;
 }

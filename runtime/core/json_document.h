@@ -107,6 +107,8 @@ typedef struct json_cursor {
 } json_cursor;
 bool json_document_next(json_document *d, json_cursor *cursor);
 int json_document_type(json_document *d, uint32_t id);
+// Reads at most `limit` bytes of a string's decoded text; the rest is not looked at. Returns out->type.
+int json_document_prefix(json_document *d, uint32_t id, size_t limit, json_value *out);
 // The bytes of a value as they would be sent. NULL: out of memory or freed. They live until the next call.
 const char *json_document_raw(json_document *d, uint32_t id, size_t *size);
 
@@ -134,7 +136,20 @@ int json_document_remove(json_document *d, const json_step *path, size_t count);
 // What is to be sent; without edits it is the parsed buffer itself. Big untouched spans are referenced,
 // small ones gathered. The result is the caller's reference. NULL: out of memory or freed.
 output *json_document_output(json_document *d);
-// Size of the output in bytes; 0: out of memory or freed.
+// The whole output as one text, which lives until the next call. NULL: out of memory or freed.
+const char *json_document_text(json_document *d, size_t *size);
+// Size of the output in bytes; 0: freed.
 size_t json_document_size(json_document *d);
+
+// --- For callers to whom the struct is opaque (LuaJIT's FFI).
+
+const json_error *json_document_error(const json_document *d);
+uint32_t json_document_failed_step(const json_document *d);
+// A value that somebody keeps; it holds the document (not its content: that may be freed before).
+typedef struct json_handle {
+    json_document *document;
+    uint32_t id;
+} json_handle;
+void json_handle_release(json_handle *h);
 
 #endif

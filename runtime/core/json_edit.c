@@ -18,7 +18,7 @@ static bool patch_ready(json_document *d)
 {
     if (!json_ready(d)) {
         if (d->is_freed)
-            d->error = (json_error){.message = "document was freed"};
+            d->error = (json_error){.message = "the document was freed"};
         return false;
     }
     if (d->patch)
@@ -105,7 +105,7 @@ uint32_t json_document_put_node(json_document *d, json_document *from, uint32_t 
     size_t size;
     const char *raw = json_document_raw(from, id, &size);
     if (!raw)
-        return put_failed(d, from->is_freed ? "document was freed" : "out of memory", 0);
+        return put_failed(d, from->is_freed ? "the document was freed" : "out of memory", 0);
     if (d->patch && raw >= d->patch->bytes->data && raw < d->patch->bytes->data + d->patch->bytes->size) {
         // a value of the own patch, which may move while it grows
         size_t at = (size_t)(raw - d->patch->bytes->data);

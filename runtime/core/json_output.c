@@ -190,6 +190,23 @@ const char *json_document_raw(json_document *d, uint32_t id, size_t *size)
     return s.failed ? NULL : d->scratch->data;
 }
 
+const char *json_document_text(json_document *d, size_t *size)
+{
+    if (d->is_freed)
+        return NULL;
+    if (d->root == 0) {
+        *size = d->base->bytes->size;
+        return d->base->bytes->data;
+    }
+    if (!d->scratch && !(d->scratch = bytes_new(0)))
+        return NULL;
+    d->scratch->size = 0;
+    sink s = {.d = d, .gathered = d->scratch, .reference_size = SIZE_MAX};
+    emit_document(&s);
+    *size = d->scratch->size;
+    return s.failed ? NULL : d->scratch->data;
+}
+
 static output *output_whole(json_document *d)
 {
     segment whole = {d->base->bytes->data, d->base->bytes->size, bytes_hold(d->base->bytes)};

@@ -212,7 +212,7 @@ void json_writer_node(json_writer *w, json_document *d, uint32_t id)
     size_t size;
     const char *raw = json_document_raw(d, id, &size);
     if (!raw)
-        fail(w, d->is_freed ? "document was freed" : "no such value");
+        fail(w, d->is_freed ? "the document was freed" : "no such value");
     else
         plain_value(w, raw, size);
 }
@@ -238,7 +238,7 @@ void json_writer_node_text(json_writer *w, json_document *d, uint32_t id, size_t
     size_t size = 0;
     const char *raw = json_document_raw(d, id, &size);
     if (!raw || raw[0] != '"') {
-        fail(w, d->is_freed ? "document was freed" : "the value is not a string");
+        fail(w, d->is_freed ? "the document was freed" : "the value is not a string");
         return;
     }
     raw++;
@@ -292,4 +292,24 @@ json_document *json_writer_document(json_writer *w)
 {
     bytes *out = json_writer_take(w);
     return out ? json_document_lazy(out) : NULL;
+}
+
+const char *json_writer_written(const json_writer *w, size_t *size)
+{
+    if (json_writer_error(w, true))
+        return NULL;
+    *size = w->out->size;
+    return w->out->data;
+}
+
+uint32_t json_document_put_written(json_document *d, json_writer *w)
+{
+    const char *error = json_writer_error(w, true);
+    uint32_t id = JSON_NONE;
+    if (error)
+        d->error = (json_error){.message = error};
+    else
+        id = json_document_put_raw(d, w->out->data, w->out->size);
+    json_writer_reset(w);
+    return id;
 }

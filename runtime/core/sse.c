@@ -309,6 +309,12 @@ void sse_feed(sse_reader *r, const char *data, size_t size)
     r->lf = r->cr = NULL;
 }
 
+void sse_extend(sse_reader *r, size_t size)
+{
+    r->end += size;
+    r->lf = r->cr = NULL;
+}
+
 bool sse_is_between(const sse_reader *r)
 {
     return r->at == r->end && (r->own_size == 0 || r->is_own_used) && !r->failed;

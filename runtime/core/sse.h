@@ -47,6 +47,8 @@ void sse_free(sse_reader *r);
 // Hands in the next bytes, which stay the caller's and must live until sse_next() returns SSE_MORE (or
 // until sse_move()). Allowed only when everything fed before is read.
 void sse_feed(sse_reader *r, const char *data, size_t size);
+// More bytes stand right behind those of the last feed.
+void sse_extend(sse_reader *r, size_t size);
 // Reads one event. Its slices live until the next call on this reader. Blocks without data (comments)
 // are no events. Never waits, and costs a scan of the lines.
 enum sse_result sse_next(sse_reader *r, sse_event *event);

@@ -1,7 +1,7 @@
 // Fuzzes the SSE reader and the rules engine together: a stream read whole and read in pieces must give
 // the same output, slots and wakes. Input: one byte that seeds the cuts (bit 0: pass mode; bit 1: peek
 // before each read), then the stream.
-#include "../runtime/core/programs.h"
+#include "programs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
