@@ -111,7 +111,7 @@ export MOONGATE_LUA_PATH = $(DEPS_LUA_PATH)
 export MOONGATE_LUA_CPATH = $(DEPS_LUA_CPATH)
 export MOONGATE_NODE = $(abspath $(TOOLS)/node)
 export MOONGATE_VARIANT = $(VARIANT)
-export ASAN_OPTIONS = detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1
+export ASAN_OPTIONS = detect_leaks=1:detect_stack_use_after_return=1
 export UBSAN_OPTIONS = print_stacktrace=1
 only = $(if $(ONLY),$(foreach f,$(1),$(if $(findstring $(ONLY),$(f)),$(f))),$(1))
 SPECS := $(sort $(shell find spec -name '*_spec.lua' -not -path '*/node_modules/*'))
