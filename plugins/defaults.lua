@@ -1,0 +1,9 @@
+--- What a configuration that does not say otherwise consists of.
+return {
+  surfaces = { "openai_chat", "anthropic_messages", "models" },
+  plugins = { "access", "route", "model_limits", "reasoning_budget" },
+  catalog = "catalog",
+  -- Asked in this order for an account that the environment offers.
+  providers = { "claude_aws", "anthropic" },
+  embedded = { name = "simulator", provider = "simulator" },
+}

@@ -1,0 +1,207 @@
+--- A Messages answer as a Chat Completions answer: content, reasoning, tool calls, stop reason, usage.
+--- Texts are spliced from the upstream's bytes where there is one of them.
+--- Source: translation.md section 7, chat-completions.md sections 3 and 5 (2026-11-22).
+local gate = require("gate.plugin")
+local json = require("gate.json")
+
+local M = {}
+
+local FINISH = {
+  end_turn = "stop", stop_sequence = "stop", max_tokens = "length", model_context_window_exceeded = "length",
+  tool_use = "tool_calls", pause_turn = "stop", refusal = "content_filter", compaction = "stop",
+}
+
+--- OpenAI's word for why the answer ended.
+---@param stop_reason string?
+---@param tool_calls integer How many tool calls the client was given.
+function M.finish_reason(stop_reason, tool_calls)
+  local finish = FINISH[stop_reason] or "stop"
+  if finish == "tool_calls" and tool_calls == 0 then
+    return "stop"
+  end
+  return finish
+end
+
+--- `chatcmpl-` and what follows `msg_` in the upstream's id.
+function M.completion_id(message_id)
+  return "chatcmpl-" .. (type(message_id) == "string" and message_id:match("^msg_(.+)$") or message_id or gate.random_hex(12))
+end
+
+function M.created()
+  return math.floor(gate.now_ms() / 1000)
+end
+
+--- Writes OpenAI's usage object: prompt_tokens includes what was read from and written to the cache, as OpenAI's
+--- convention has it; Claude's raw cache counters stand beside it.
+---@param usage gate.Usage
+function M.write_usage(w, usage)
+  local read = usage.cache_read_input_tokens or 0
+  local written = usage.cache_creation_input_tokens or 0
+  local prompt = (usage.input_tokens or 0) + read + written
+  local completion = usage.output_tokens or 0
+  w:open_object()
+  w:key("prompt_tokens")
+  w:integer(prompt)
+  w:key("completion_tokens")
+  w:integer(completion)
+  w:key("total_tokens")
+  w:integer(prompt + completion)
+  w:key("prompt_tokens_details")
+  w:open_object()
+  w:key("cached_tokens")
+  w:integer(read)
+  w:key("cache_write_tokens")
+  w:integer(written)
+  w:close_object()
+  w:key("completion_tokens_details")
+  w:open_object()
+  w:key("reasoning_tokens")
+  w:integer(usage.thinking_tokens or 0)
+  w:close_object()
+  w:key("cache_creation_input_tokens")
+  w:integer(written)
+  w:key("cache_read_input_tokens")
+  w:integer(read)
+  w:close_object()
+end
+
+-- Sorts the answer's blocks by what they become.
+local function read_blocks(answer)
+  local texts, thinking, tools = {}, {}, {}
+  local content = answer:get("content")
+  if json.type(content) == "array" then
+    for _, block in json.ipairs(content) do
+      local kind = block:get("type")
+      if kind == "text" then
+        texts[#texts + 1] = block
+      elseif kind == "thinking" or kind == "redacted_thinking" then
+        thinking[#thinking + 1] = block
+      elseif kind == "tool_use" then
+        tools[#tools + 1] = block
+      end
+    end
+  end
+  return texts, thinking, tools
+end
+
+-- The joined texts under `field`; one alone is spliced.
+local function write_joined(w, blocks, field)
+  if #blocks == 1 then
+    return w:node(blocks[1], field)
+  end
+  local texts = {}
+  for i, block in ipairs(blocks) do
+    local text = block:get(field)
+    texts[i] = type(text) == "string" and text or ""
+  end
+  w:string(table.concat(texts))
+end
+
+local function write_thinking(w, blocks)
+  local readable = {}
+  for _, block in ipairs(blocks) do
+    local text = block:get("thinking")
+    if type(text) == "string" and text ~= "" then
+      readable[#readable + 1] = block
+    end
+  end
+  if #readable > 0 then
+    w:key("reasoning_content")
+    write_joined(w, readable, "thinking")
+  end
+  if #blocks > 0 then
+    w:key("thinking_blocks")
+    w:open_array()
+    for _, block in ipairs(blocks) do
+      w:node(block) -- with their signatures, byte for byte: they come back in the next turn
+    end
+    w:close_array()
+  end
+end
+
+local function write_tool_calls(w, tools)
+  if #tools == 0 then
+    return
+  end
+  w:key("tool_calls")
+  w:open_array()
+  for _, block in ipairs(tools) do
+    w:open_object()
+    w:key("id")
+    w:node(block, "id")
+    w:key("type")
+    w:string("function")
+    w:key("function")
+    w:open_object()
+    w:key("name")
+    w:node(block, "name")
+    w:key("arguments")
+    w:string(block:raw("input") or "{}")
+    w:close_object()
+    w:close_object()
+  end
+  w:close_array()
+end
+
+local function write_content(w, texts, tools, stop_reason)
+  w:key("content")
+  if #texts > 0 then
+    write_joined(w, texts, "text")
+  elseif #tools > 0 or stop_reason == "refusal" then
+    w:null()
+  else
+    w:string("")
+  end
+end
+
+--- Translates an answer.
+---@param answer gate.json.Doc
+---@param model string The name the client asked for.
+---@param usage gate.Usage
+---@return gate.json.Doc
+function M.translate(answer, model, usage)
+  local stop_reason = answer:get("stop_reason")
+  local texts, thinking, tools = read_blocks(answer)
+  local w = json.writer()
+  w:open_object()
+  w:key("id")
+  w:string(M.completion_id(answer:get("id")))
+  w:key("object")
+  w:string("chat.completion")
+  w:key("created")
+  w:integer(M.created())
+  w:key("model")
+  w:string(model)
+  w:key("choices")
+  w:open_array()
+  w:open_object()
+  w:key("index")
+  w:integer(0)
+  w:key("message")
+  w:open_object()
+  w:key("role")
+  w:string("assistant")
+  write_content(w, texts, tools, stop_reason)
+  w:key("refusal")
+  local explanation = stop_reason == "refusal" and answer:get("stop_details", "explanation")
+  if type(explanation) == "string" then
+    w:string(explanation)
+  else
+    w:null()
+  end
+  write_thinking(w, thinking)
+  write_tool_calls(w, tools)
+  w:close_object()
+  w:key("logprobs")
+  w:null()
+  w:key("finish_reason")
+  w:string(M.finish_reason(stop_reason, #tools))
+  w:close_object()
+  w:close_array()
+  w:key("usage")
+  M.write_usage(w, usage)
+  w:close_object()
+  return w:document()
+end
+
+return M
