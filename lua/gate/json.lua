@@ -84,6 +84,24 @@ function json.is_document(any)
   return istype(document_type, any)
 end
 
+--- The JSON type of a value that was read: "object", "array", "string", "number", "boolean", "null"; nil for nil and
+--- for what never came from a document.
+---@param any any
+---@return string?
+function json.type(any)
+  local kind = type(any)
+  if kind == "string" or kind == "number" or kind == "boolean" then
+    return kind
+  elseif istype(new_handle, any) or istype(document_type, any) then
+    return any:type()
+  elseif any == values.null then
+    return "null"
+  elseif values.is_number(any) then
+    return "number"
+  end
+  return nil
+end
+
 --- Parses a body.
 ---@param text string|lightuserdata|ffi.cdata* A string, or a `bytes *` whose reference is taken over (also on error).
 ---@param limits? { max_depth?: integer, max_bytes?: integer, max_nodes?: integer } Default depth: 64.

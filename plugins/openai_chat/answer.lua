@@ -87,7 +87,7 @@ end
 -- The joined texts under `field`; one alone is spliced.
 local function write_joined(w, blocks, field)
   if #blocks == 1 then
-    return w:node(blocks[1], field)
+    return w:node(blocks[1]:node(field))
   end
   local texts = {}
   for i, block in ipairs(blocks) do
@@ -128,13 +128,13 @@ local function write_tool_calls(w, tools)
   for _, block in ipairs(tools) do
     w:open_object()
     w:key("id")
-    w:node(block, "id")
+    w:node(block:node("id"))
     w:key("type")
     w:string("function")
     w:key("function")
     w:open_object()
     w:key("name")
-    w:node(block, "name")
+    w:node(block:node("name"))
     w:key("arguments")
     w:string(block:raw("input") or "{}")
     w:close_object()

@@ -21,8 +21,15 @@ local function unsupported(param, what)
   return nil, { code = "unsupported", message = ("%s: %s is not translated to Claude"):format(param, what), param = param }
 end
 
-local function is_blank(text)
-  return not text:find("%S")
+local PROBE_BYTES = 64
+
+-- Whether the text at `field` is nothing but white space. Long texts never become Lua strings for it.
+local function is_blank(node, field)
+  local text = node:node(field)
+  if text:prefix(PROBE_BYTES):find("%S") then
+    return false
+  end
+  return not text:get():find("%S")
 end
 
 --- Looks at one content part. Returns its text node, or false for a part that is blank.
@@ -32,17 +39,15 @@ local function read_part(part, param, role)
   end
   local kind = part:get("type")
   if kind == "text" then
-    local text = part:get("text")
-    if type(text) ~= "string" then
+    if part:type("text") ~= "string" then
       return refuse(param .. ".text", "a string is required")
     end
-    return not is_blank(text) and "text" or false
+    return not is_blank(part, "text") and "text" or false
   elseif kind == "refusal" and role == "assistant" then
-    local text = part:get("refusal")
-    if type(text) ~= "string" then
+    if part:type("refusal") ~= "string" then
       return refuse(param .. ".refusal", "a string is required")
     end
-    return not is_blank(text) and "refusal" or false
+    return not is_blank(part, "refusal") and "refusal" or false
   elseif type(kind) == "string" and REFUSED_PARTS[kind] then
     return unsupported(param .. ".type", "content of type " .. kind)
   end
@@ -93,26 +98,25 @@ local function read_message(message, param)
     return nil, has_more
   end
   local item = { role = role, node = message, has_name = has_name, is_bare = not has_more and role ~= "system" and #message == 2 }
-  local content = message:get("content")
-  if type(content) == "string" then
-    item.is_blank = is_blank(content)
+  local kind = message:type("content")
+  if kind == "string" then
+    item.is_blank = is_blank(message, "content")
     return item
-  elseif content == nil or content == json.null then
+  elseif kind == nil or kind == "null" then
     if role ~= "assistant" then
       return refuse(param .. ".content", "a string or a list of parts is required")
     end
-    local refusal = message:get("refusal")
-    if type(refusal) == "string" and not is_blank(refusal) then
+    if message:type("refusal") == "string" and not is_blank(message, "refusal") then
       item.field = "refusal"
     else
       item.is_blank = true
     end
     return item
-  elseif json.type(content) ~= "array" then
+  elseif kind ~= "array" then
     return refuse(param .. ".content", "a string or a list of parts is required")
   end
   item.parts = {}
-  for i, part in json.ipairs(content) do
+  for i, part in json.ipairs(message:get("content")) do
     local kind, err = read_part(part, ("%s.content.%d"):format(param, i - 1), role)
     if kind == nil then
       return nil, err
@@ -131,10 +135,10 @@ local function write_text_block(w, node, field, cache_control)
   w:key("type")
   w:string("text")
   w:key("text")
-  w:node(node, field)
+  w:node(node:node(field))
   if cache_control ~= nil and cache_control ~= json.null then
     w:key("cache_control")
-    w:node(node, "cache_control")
+    w:node(node:node("cache_control"))
   end
   w:close_object()
 end

@@ -223,7 +223,7 @@ local function write(doc, r, read, spliced)
   end
   for _, name in ipairs(spliced) do
     w:key(name)
-    w:node(doc, name)
+    w:node(doc:node(name))
   end
   w:close_object()
   return w:document()
