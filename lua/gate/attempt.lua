@@ -35,7 +35,8 @@ local function read_error(ctx, attempt, account, call)
     log.event("warn", "provider_error_unknown", {
       provider = account.provider, request = ctx.id, code = type(err) == "table" and tostring(err.code) or "none",
     })
-    err = { code = "upstream_error", message = type(err) == "table" and err.message or "the upstream refused the request", status = nil }
+    err = { code = "upstream_error", message = type(err) == "table" and err.message
+      or "the upstream refused the request", status = nil }
   end
   err.upstream_status = attempt.status
   local headers = {}
@@ -53,7 +54,8 @@ local function new_attempt(ctx, target, account, entry, number)
   local request = ctx.request
   return {
     number = number, target = target, account = account.name, provider = account.provider, model = entry, body = body,
-    operation = ctx.operation, method = request.method, path = ctx._entry.upstream_path or request.path, query = request.query,
+    operation = ctx.operation, method = request.method, path = ctx._entry.upstream_path or request.path,
+    query = request.query,
     api_version = ctx.api_version, betas = ctx.betas, is_stream = ctx.is_stream, started_at_ms = monotonic_ms(),
   }
 end
@@ -98,9 +100,11 @@ end
 local function try(ctx, req, gen, target, number)
   local account, entry = gen:resolve(target.account, target.model)
   if not account then
-    return { code = "internal", message = "internal error", log_message = "no account " .. tostring(target.account) }, true
+    return { code = "internal", message = "internal error", log_message = "no account " .. tostring(target.account) },
+      true
   elseif not entry then
-    return { code = "model_not_found", message = "the model " .. tostring(target.model) .. " is not known", param = "model" }
+    return { code = "model_not_found", message = "the model " .. tostring(target.model) .. " is not known",
+      param = "model" }
   end
   local attempt = new_attempt(ctx, target, account, entry, number)
   local attempts = ctx.attempts

@@ -68,7 +68,7 @@ end
 ---@return table config_or_problems What the process itself needs (listen, workers, admin, log, timeouts, data_dir),
 --- or the problems.
 function M.collect(options)
-  local files, raw, problems = {}, {}, nil
+  local files, raw = {}, {}
   local path = options.config_path
   local function read(name)
     local content, err = fs.read_file(name)
@@ -77,7 +77,7 @@ function M.collect(options)
     end
     return content, err and ("cannot read " .. name .. ": " .. err.message)
   end
-  problems = config_of.no_problems(path)
+  local problems = config_of.no_problems(path)
   if path then
     local source, message = read(path)
     if not source then

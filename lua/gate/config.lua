@@ -63,7 +63,8 @@ local function run_file(state, file, source)
       env = function(name)
         local value = state.env(name)
         if not value or value == "" then
-          found:add_at(file, calling_line(file), "", "secret.env: the environment variable " .. tostring(name) .. " is not set")
+          found:add_at(file, calling_line(file), "", "secret.env: the environment variable " .. tostring(name)
+            .. " is not set")
           return secret.new("missing")
         end
         return secret.new(value)
@@ -185,7 +186,8 @@ local function check_entry(entry, path, available, problems)
     problems:add(path, string.format("unknown plugin %q", name), text.closest(name, text.sorted_keys(available)))
     return nil
   end
-  return { name = name, options = options, raw = type(entry) == "table" and entry or nil, trusted = trusted, path = path }
+  return { name = name, options = options, raw = type(entry) == "table" and entry or nil, trusted = trusted,
+    path = path }
 end
 
 local function check_entries(raw, field, defaults, available, problems)
@@ -219,7 +221,8 @@ local function check_names(value, path, problems)
     problems:add(path, 'must be "all" or a list of names')
     return "all"
   end
-  return schema.check({ names = { list_of = { type = "string", min = 1 } } }, { names = value }, path, problems).names or {}
+  return schema.check({ names = { list_of = { type = "string", min = 1 } } }, { names = value }, path, problems).names
+    or {}
 end
 
 --- Checks the kernel's fields of one account.
@@ -248,7 +251,8 @@ function M.check_account(name, raw, available, problems)
     if not url then
       problems:add({ "accounts", name, "base_url" }, err.message)
     elseif url.scheme == "http" and not url.is_loopback and not account.allow_plain_http then
-      problems:add({ "accounts", name, "base_url" }, "plain http is allowed to loopback only (or set allow_plain_http = true)")
+      problems:add({ "accounts", name, "base_url" },
+        "plain http is allowed to loopback only (or set allow_plain_http = true)")
     end
   end
   account.raw = raw
@@ -260,7 +264,8 @@ local function check_target(target, path, accounts, problems)
   if not account then
     problems:add(path, string.format('%q must be "account/model" or "@account/@model"', target))
   elseif not accounts[account] then
-    problems:add(path, string.format("there is no account %q", account), text.closest(account, text.sorted_keys(accounts)))
+    problems:add(path, string.format("there is no account %q", account),
+      text.closest(account, text.sorted_keys(accounts)))
   end
 end
 

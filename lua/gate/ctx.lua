@@ -7,11 +7,13 @@ local M = {}
 local FIELDS = {
   id = true, client = true, identity = true, surface = true, dialect = true, request = true, body = true, model = true,
   effort = true, is_stream = true, operation = true, api_version = true, betas = true, targets = true, attempts = true,
-  usage = true, cost = true, warnings = true, deadline_ms = true, generation = true, own = true, shared = true, answer = true,
+  usage = true, cost = true, warnings = true, deadline_ms = true, generation = true, own = true, shared = true,
+  answer = true,
 }
 -- The kernel's own: what plugins have no business with.
 local HIDDEN = {
-  _req = true, _docs = true, _own = true, _gen = true, _started_at_ms = true, _plugin = true, _error = true, _status = true,
+  _req = true, _docs = true, _own = true, _gen = true, _started_at_ms = true, _plugin = true, _error = true,
+  _status = true,
   _upstream_ids = true, _entry = true, _attempt = true, _hook = true, _bytes_in = true, _reply = true,
 }
 local READ_ONLY = { own = true, client = true }

@@ -1,6 +1,7 @@
 --- Errors that clients see: one table from stable code to status and type, and the two shapes. Branch on
 --- codes, never on text.
---- Sources: wire/translation.md section 10, wire/messages-api.md section 8, wire/chat-completions.md section 6 (November 2026).
+--- Sources: wire/translation.md section 10, wire/messages-api.md section 8, wire/chat-completions.md section 6
+--- (November 2026).
 local text = require("gate.text")
 
 local M = {}
@@ -80,8 +81,10 @@ local TYPES = {
   overloaded_error = { "server_error", "overloaded", "upstream_overloaded" },
 }
 local BY_STATUS = {
-  [400] = "bad_request", [401] = "unauthenticated", [403] = "forbidden", [404] = "not_found", [405] = "method_not_allowed",
-  [408] = "request_timeout", [413] = "too_large", [414] = "uri_too_long", [415] = "unsupported_media", [417] = "expectation_failed",
+  [400] = "bad_request", [401] = "unauthenticated", [403] = "forbidden", [404] = "not_found",
+  [405] = "method_not_allowed",
+  [408] = "request_timeout", [413] = "too_large", [414] = "uri_too_long", [415] = "unsupported_media",
+  [417] = "expectation_failed",
   [431] = "head_too_large", [501] = "not_implemented", [503] = "unavailable", [505] = "unsupported_version",
 }
 
@@ -109,7 +112,8 @@ function M.from_transport(err)
     return err
   end
   return {
-    code = code, message = "upstream: " .. tostring(err.message), phase = err.phase, sent = err.sent, transport = err.code,
+    code = code, message = "upstream: " .. tostring(err.message), phase = err.phase, sent = err.sent,
+    transport = err.code,
   }
 end
 
@@ -120,7 +124,8 @@ end
 ---@return gate.Err
 function M.from_type(kind, message, status)
   local known = TYPES[kind]
-  return { code = known and known[3] or "upstream_error", type = kind, message = message, status = status, upstream_status = status }
+  return { code = known and known[3] or "upstream_error", type = kind, message = message, status = status,
+    upstream_status = status }
 end
 
 --- HTTP status for an error.

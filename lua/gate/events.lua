@@ -47,7 +47,8 @@ end
 --- The event object of one request.
 ---@param is_streamed boolean
 function M.new(is_streamed)
-  return setmetatable({ name = "", data = "", _is_streamed = is_streamed, _is_changed = false, _is_dropped = false }, Event)
+  return setmetatable({ name = "", data = "", _is_streamed = is_streamed, _is_changed = false, _is_dropped = false },
+    Event)
 end
 
 local function no_wait()
@@ -111,9 +112,11 @@ local function of_block(list, index, block)
     raw = copy:bytes()
     copy:free()
   end
-  list[#list + 1] = { "content_block_start", '{"type":"content_block_start","index":' .. index .. ',"content_block":' .. raw .. "}" }
+  list[#list + 1] = { "content_block_start", '{"type":"content_block_start","index":' .. index .. ',"content_block":'
+    .. raw .. "}" }
   for _, delta in ipairs(after) do
-    list[#list + 1] = { "content_block_delta", '{"type":"content_block_delta","index":' .. index .. ',"delta":' .. delta .. "}" }
+    list[#list + 1] = { "content_block_delta", '{"type":"content_block_delta","index":' .. index .. ',"delta":'
+      .. delta .. "}" }
   end
   list[#list + 1] = { "content_block_stop", '{"type":"content_block_stop","index":' .. index .. "}" }
 end

@@ -100,13 +100,15 @@ local function check_accounts(state)
   end
   local names = text.sorted_keys(config.accounts)
   if #names == 0 then
-    problems:add({ "accounts" }, "there is no account: add one, or leave `accounts` out to use the environment or the simulator")
+    problems:add({ "accounts" }, "there is no account: add one, or leave `accounts` out to use the environment")
   end
   for _, name in ipairs(names) do
     local account = config.accounts[name]
-    local provider = account.provider and load_plugin(state, account.provider, "provider", { "accounts", name, "provider" })
+    local provider = account.provider and load_plugin(state, account.provider, "provider",
+      { "accounts", name, "provider" })
     if provider then
-      local own = schema.check(provider.account_schema or {}, account.raw, { "accounts", name }, problems, ACCOUNT_FIELDS) or {}
+      local own = schema.check(provider.account_schema or {}, account.raw, { "accounts", name }, problems,
+        ACCOUNT_FIELDS) or {}
       for key in pairs(ACCOUNT_FIELDS) do
         own[key] = account[key]
       end
@@ -158,7 +160,8 @@ local function set_up_account(state, name)
     slot.account = value
     undo_with(state, "account " .. name, provider.teardown_account, value)
     state.app.accounts[name] = {
-      name = name, provider = account.provider, module = provider, models = account.models, conf = account.conf, state = value,
+      name = name, provider = account.provider, module = provider, models = account.models, conf = account.conf,
+      state = value,
       crumb = crumb.label(account.provider .. " provider"), index = next_index(state, account.provider),
       allow = state.options.compile_allow(provider.response_headers),
     }
@@ -241,7 +244,8 @@ local function load_listed(state, entries, kind)
     local module = load_plugin(state, entry.name, kind, entry.path)
     if module then
       out[#out + 1] = {
-        entry = entry, module = module, conf = check_options(state, entry, module), index = next_index(state, entry.name),
+        entry = entry, module = module, conf = check_options(state, entry, module),
+        index = next_index(state, entry.name),
       }
     end
   end
@@ -312,7 +316,8 @@ function M.build(bundle, options)
   end
   local modules = modules_of.new(bundle.modules)
   local state = {
-    bundle = bundle, options = options, problems = problems, modules = modules, available = modules:names(), plugins = {}, undo = {},
+    bundle = bundle, options = options, problems = problems, modules = modules, available = modules:names(),
+    plugins = {}, undo = {},
     index_names = {},
   }
   local defaults, message = modules:load("plugins.defaults")
@@ -330,7 +335,8 @@ function M.build(bundle, options)
     modules.trusted[entry.name] = entry.trusted or nil
   end
   local account_names = check_accounts(state)
-  local listed = { surfaces = load_listed(state, config.surfaces, "surface"), policies = load_listed(state, config.plugins, "policy") }
+  local listed = { surfaces = load_listed(state, config.surfaces, "surface"),
+    policies = load_listed(state, config.plugins, "policy") }
   if state.available[config.catalog] then
     load_plugin(state, config.catalog, "catalog", { "catalog" })
   end
@@ -338,7 +344,8 @@ function M.build(bundle, options)
     return failed(state)
   end
   state.app = {
-    config = config, accounts = {}, account_names = account_names, models = config.models, keys = config.keys, generation = bundle.id,
+    config = config, accounts = {}, account_names = account_names, models = config.models, keys = config.keys,
+    generation = bundle.id,
   }
   local done = set_up_all(state, account_names, listed)
   if not done or problems:count() > 0 then
@@ -350,7 +357,8 @@ function M.build(bundle, options)
   end
   table.sort(plugins, function(a, b) return a.name < b.name end)
   return generation_of.new({
-    id = bundle.id, number = options.number or 0, config = config, app = state.app, undo = state.undo, plugins = plugins,
+    id = bundle.id, number = options.number or 0, config = config, app = state.app, undo = state.undo,
+    plugins = plugins,
     policies = done.policies, hooks = pipeline.compile(done.policies), routes = done.routes, patterns = done.patterns,
     match_route = routes_of.match, programs = done.programs, wants_sha256 = state.wants_sha256 == true,
     request_ms = config.timeouts.request_ms, index_names = state.index_names,

@@ -24,7 +24,8 @@ local target -- log_writer * of rt.log; nil: `write`
 local write = M.write_stderr
 
 --- Sets where lines go and from which level on.
----@param options { pointer: lightuserdata?, write: fun(line: string)?, level: string? } pointer: of rt.log's log:pointer().
+---@param options { pointer: lightuserdata?, write: fun(line: string)?, level: string? } pointer: rt.log's
+--- log:pointer().
 function M.configure(options)
   if options.pointer then
     target = ffi.cast("void *", options.pointer)
@@ -138,7 +139,8 @@ local function put_attempts(attempts)
   line:put(',"attempts":[')
   for i = 1, #attempts do
     local attempt = attempts[i]
-    line:put(i > 1 and "," or "", '{"account":', quote_kept(attempt.account), ',"model":', quote_kept(attempt.target.model))
+    line:put(i > 1 and "," or "", '{"account":', quote_kept(attempt.account), ',"model":',
+      quote_kept(attempt.target.model))
     if attempt.status then
       line:put(',"status":', attempt.status)
     end

@@ -71,7 +71,8 @@ local function require_of(self, plugin)
       return require(name)
     end
     local hint = text.closest(name, text.sorted_keys(self.sources))
-    error(string.format("%s: module '%s' is not for plugins%s", plugin, name, hint and " (did you mean '" .. hint .. "'?)" or ""), 2)
+    error(string.format("%s: module '%s' is not for plugins%s", plugin, name,
+      hint and " (did you mean '" .. hint .. "'?)" or ""), 2)
   end
 end
 

@@ -28,7 +28,8 @@ M.PHASES = { "on_access", "on_request", "on_route", "on_attempt", "on_failure", 
 function M.compile(plugins)
   local out = {}
   for _, phase in ipairs(M.PHASES) do
-    local hooks = { n = 0, phase = phase, fns = {}, confs = {}, states = {}, ids = {}, names = {}, is_open = {}, crumbs = {} }
+    local hooks = { n = 0, phase = phase, fns = {}, confs = {}, states = {}, ids = {}, names = {}, is_open = {},
+      crumbs = {} }
     for _, plugin in ipairs(plugins) do
       local fn = plugin.module[phase]
       if fn then

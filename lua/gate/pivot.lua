@@ -123,8 +123,10 @@ function M.usage_of_answer(doc)
   return {
     input_tokens = input, output_tokens = output, cache_creation_input_tokens = written,
     cache_read_input_tokens = counter(doc, "usage", "cache_read_input_tokens"),
-    cache_creation_5m_input_tokens = is_split and counter(doc, "usage", "cache_creation", "ephemeral_5m_input_tokens") or nil,
-    cache_creation_1h_input_tokens = is_split and counter(doc, "usage", "cache_creation", "ephemeral_1h_input_tokens") or nil,
+    cache_creation_5m_input_tokens = is_split and counter(doc, "usage", "cache_creation", "ephemeral_5m_input_tokens")
+      or nil,
+    cache_creation_1h_input_tokens = is_split and counter(doc, "usage", "cache_creation", "ephemeral_1h_input_tokens")
+      or nil,
     thinking_tokens = counter(doc, "usage", "output_tokens_details", "thinking_tokens"),
   }
 end

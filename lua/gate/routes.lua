@@ -26,7 +26,8 @@ end
 function M.add(routes, patterns, surface)
   local module = surface.module
   for i, route in ipairs(module.routes or {}) do
-    if type(route) ~= "table" or type(route.method) ~= "string" or type(route.path) ~= "string" or route.path:sub(1, 1) ~= "/" then
+    if type(route) ~= "table" or type(route.method) ~= "string" or type(route.path) ~= "string"
+        or route.path:sub(1, 1) ~= "/" then
       return nil, string.format("routes[%d] needs a method and a path", i)
     end
     local body = route.body or ((route.method == "POST" or route.method == "PUT") and "json" or "none")
@@ -34,7 +35,8 @@ function M.add(routes, patterns, surface)
       return nil, string.format('routes[%d].body must be "json", "none" or "stream"', i)
     end
     local entry = {
-      route = route, surface = surface, module = module, conf = surface.conf, state = surface.state, index = surface.index,
+      route = route, surface = surface, module = module, conf = surface.conf, state = surface.state,
+      index = surface.index,
       crumb = crumb.label(module.name .. " surface"),
       surface_name = module.name, dialect = module.dialect or "openai", choose_dialect = module.choose_dialect,
       is_native = module.native == true, operation = route.operation or "messages", body = body,
@@ -56,7 +58,8 @@ function M.add(routes, patterns, surface)
       entry.names = names
     end
     if by_method[route.method] then
-      return nil, string.format("%s %s belongs to surface %s already", route.method, route.path, by_method[route.method].surface_name)
+      return nil, string.format("%s %s belongs to surface %s already", route.method, route.path,
+        by_method[route.method].surface_name)
     end
     by_method[route.method] = entry
   end

@@ -12,7 +12,8 @@ local STRING = {
 }
 local TABLE = { "concat", "insert", "maxn", "remove", "sort", "move" }
 local BASE = {
-  "assert", "error", "pcall", "rawequal", "rawget", "rawset", "select", "tonumber", "tostring", "type", "unpack", "xpcall",
+  "assert", "error", "pcall", "rawequal", "rawget", "rawset", "select", "tonumber", "tostring", "type", "unpack",
+  "xpcall",
 }
 local COROUTINE = { "create", "resume", "running", "status", "wrap", "yield" }
 local OS = { "clock", "date", "difftime", "time" }

@@ -35,7 +35,8 @@ local function element_schema(field, element)
   if type(element) == "table" then
     return element
   end
-  return { type = element, min = field.min, max = field.max, enum = field.enum, pattern = field.pattern, secret = field.secret }
+  return { type = element, min = field.min, max = field.max, enum = field.enum, pattern = field.pattern,
+    secret = field.secret }
 end
 
 local function in_bounds(field, size, unit, path, problems)
@@ -96,7 +97,8 @@ local function check_scalar(field, value, path, problems)
     for i, allowed in ipairs(field.enum) do
       names[i] = describe(allowed)
     end
-    return problems:add(path, "must be one of " .. table.concat(names, ", ") .. ", is " .. describe(value), text.closest(value, field.enum))
+    return problems:add(path, "must be one of " .. table.concat(names, ", ") .. ", is " .. describe(value),
+      text.closest(value, field.enum))
   end
   return value
 end
@@ -147,7 +149,8 @@ local function check_choice(field, value, path, problems)
   local chosen = value[field.choose]
   local case = type(chosen) == "string" and field.cases[chosen]
   if not case then
-    return problems:add(extend(path, field.choose), "must be one of " .. table.concat(names, ", ") .. ", is " .. describe(chosen),
+    return problems:add(extend(path, field.choose), "must be one of " .. table.concat(names, ", ") .. ", is "
+      .. describe(chosen),
       text.closest(chosen, names))
   end
   local fields = { [field.choose] = { type = "string" } }
@@ -256,7 +259,8 @@ function M.is_valid(fields, where)
       if not ok then
         return nil, message
       end
-    elseif not (field.choose or field.list_of or field.map_of) and not TYPES[field.type or (field.secret and "string")] then
+    elseif not (field.choose or field.list_of or field.map_of)
+        and not TYPES[field.type or (field.secret and "string")] then
       return nil, here .. " has no known type"
     end
   end

@@ -213,7 +213,8 @@ local function crash(ctx, req, message)
   counts.crashes = counts.crashes + 1
   local plugin = ctx._plugin ~= 0 and ctx._gen:plugin_name(ctx._plugin) or nil
   log.event("error", "request_raised", {
-    request = ctx.id, plugin = plugin, hook = plugin and ctx._hook or nil, message = tostring(message), generation = ctx.generation,
+    request = ctx.id, plugin = plugin, hook = plugin and ctx._hook or nil, message = tostring(message),
+    generation = ctx.generation,
   })
   leave(ctx)
   local err = errors.new("internal", "internal error")

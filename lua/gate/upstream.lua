@@ -37,7 +37,8 @@ end
 
 -- Never passed on, whatever a provider lists: they belong to one connection, or are the gateway's own.
 local OWN = {
-  connection = true, ["content-length"] = true, ["transfer-encoding"] = true, date = true, ["keep-alive"] = true, upgrade = true,
+  connection = true, ["content-length"] = true, ["transfer-encoding"] = true, date = true, ["keep-alive"] = true,
+  upgrade = true,
   trailer = true, te = true, ["set-cookie"] = true, ["content-encoding"] = true, ["x-request-id"] = true, server = true,
 }
 
@@ -126,8 +127,10 @@ end
 -- Another target may do better.
 local NEXT = {
   upstream_unreachable = true, upstream_disconnected = true, upstream_bad_response = true, upstream_timeout = true,
-  upstream_rate_limited = true, upstream_overloaded = true, upstream_unavailable = true, upstream_error = true, upstream_auth = true,
-  upstream_forbidden = true, upstream_billing = true, upstream_not_found = true, unsupported = true, no_credential = true,
+  upstream_rate_limited = true, upstream_overloaded = true, upstream_unavailable = true, upstream_error = true,
+  upstream_auth = true,
+  upstream_forbidden = true, upstream_billing = true, upstream_not_found = true, unsupported = true,
+  no_credential = true,
   model_not_found = true,
 }
 -- The same target may do better a little later, and nothing was spent.

@@ -87,7 +87,8 @@ local function problem_list(problems)
   local out = {}
   for i, problem in ipairs(problems:sorted()) do
     out[i] = {
-      file = problem.file, line = problem.line, path = problem.path, message = problem.message, suggestion = problem.suggestion,
+      file = problem.file, line = problem.line, path = problem.path, message = problem.message,
+      suggestion = problem.suggestion,
     }
   end
   return out
@@ -103,7 +104,8 @@ function on.prepare(state, message)
   end
   local ok, generation, problems = xpcall(M.build, debug.traceback, message.bundle)
   if not ok then
-    return { type = "failed", number = message.number, problems = {}, report = "internal error: " .. tostring(generation) }
+    return { type = "failed", number = message.number, problems = {}, report = "internal error: "
+      .. tostring(generation) }
   elseif not generation then
     return { type = "failed", number = message.number, problems = problem_list(problems), report = problems:report() }
   end
@@ -152,7 +154,8 @@ end
 function on.status(_, message)
   local counts, live = server.counts(), server.live()
   return {
-    type = "status", seq = message.seq, generation = live and live.id, number = live and live.number, requests = counts.requests,
+    type = "status", seq = message.seq, generation = live and live.id, number = live and live.number,
+    requests = counts.requests,
     active = counts.active, errors = counts.errors, crashes = counts.crashes, generations_alive = generation_of.alive(),
     memory_bytes = collectgarbage("count") * 1024,
   }

@@ -65,11 +65,13 @@ return {
   it("refuses keys that are the same", function()
     local hash = ("ab"):rep(32)
     assert_refused("gate.lua:3: keys[2].sha256: the same key as keys[1]",
-      "return { " .. ACCOUNT .. ', keys = {\n { name = "a", sha256 = "' .. hash .. '" },\n { name = "b", sha256 = "' .. hash:upper() .. '" } } }')
+      "return { " .. ACCOUNT .. ', keys = {\n { name = "a", sha256 = "' .. hash .. '" },\n { name = "b", sha256 = "'
+        .. hash:upper() .. '" } } }')
     assert_refused("gate.lua:1: keys[1].sha256: must be at least 64 characters, is 2",
       "return { " .. ACCOUNT .. ', keys = { { name = "a", sha256 = "ab" } } }')
     assert_refused('gate.lua:1: keys[2].name: the same name as keys[1]',
-      "return { " .. ACCOUNT .. ', keys = { { name = "a", sha256 = "' .. hash .. '" }, { name = "a", sha256 = "' .. ("cd"):rep(32) .. '" } } }')
+      "return { " .. ACCOUNT .. ', keys = { { name = "a", sha256 = "' .. hash .. '" }, { name = "a", sha256 = "'
+        .. ("cd"):rep(32) .. '" } } }')
   end)
 
   it("tells syntax and run-time errors with their line", function()
@@ -86,8 +88,10 @@ return {
 
   it("reads environment, secrets and includes, each with the line of its error", function()
     local generation = assert(support.build([[
-return { accounts = { aws = { provider = "cloud", region = env.REGION, key = secret.file("key.txt") } }, models = include("models.lua") }]],
-      nil, { ["key.txt"] = "hidden\n", ["models.lua"] = 'return { fast = { targets = { "aws/claude-x" } } }' }, { REGION = "eu-west-1" }))
+return { accounts = { aws = { provider = "cloud", region = env.REGION, key = secret.file("key.txt") } },
+  models = include("models.lua") }]],
+      nil, { ["key.txt"] = "hidden\n", ["models.lua"] = 'return { fast = { targets = { "aws/claude-x" } } }' },
+        { REGION = "eu-west-1" }))
     assert.equal("eu-west-1", generation.app.accounts.aws.state.region)
     assert.equal("hidden", generation.app.accounts.aws.conf.key:reveal())
     assert.equal("[secret]", tostring(generation.app.accounts.aws.conf.key))
@@ -99,7 +103,8 @@ return { accounts = { aws = { provider = "cloud", region = env.REGION, key = sec
     assert_refused('models.lua:2: models.fast.targets[1]: there is no account "awz" (did you mean "aws"?)',
       "return { " .. ACCOUNT .. ', models = include("models.lua") }', nil,
       { ["models.lua"] = '-- virtual\nreturn { fast = { targets = { "awz/claude-x" } } }' })
-    assert_refused("gate.lua:1: include: cannot read gone.lua", "return { " .. ACCOUNT .. ', models = include("gone.lua") }')
+    assert_refused("gate.lua:1: include: cannot read gone.lua", "return { " .. ACCOUNT
+      .. ', models = include("gone.lua") }')
   end)
 
   it("refuses a secret where a plain value belongs, and the other way round", function()
@@ -127,8 +132,10 @@ return { accounts = { aws = { provider = "cloud", region = env.REGION, key = sec
 
   it("finds lines also where tables come from variables, calls and loops", function()
     assert_refused('gate.lua:2: keys[1].nane: unknown field (did you mean "name"?)\ngate.lua:2: keys[1].name: is required',
-      "local keys = {}\nfor i = 1, 1 do keys[i] = { nane = 1, sha256 = ('ab'):rep(32) } end\nreturn { " .. ACCOUNT .. ", keys = keys }")
+      "local keys = {}\nfor i = 1, 1 do keys[i] = { nane = 1, sha256 = ('ab'):rep(32) } end\nreturn { " .. ACCOUNT
+        .. ", keys = keys }")
     assert_refused("gate.lua:4: workers: must be an integer, is 1.5",
-      "local function f(t) return t end\nreturn f{ " .. ACCOUNT .. ',\n ["listen"] = { "127.0.0.1:0" }, -- {\n workers = 1.5, }')
+      "local function f(t) return t end\nreturn f{ " .. ACCOUNT
+        .. ',\n ["listen"] = { "127.0.0.1:0" }, -- {\n workers = 1.5, }')
   end)
 end)

@@ -6,7 +6,8 @@ local function new()
     peer = function() return "1.2.3.4:5" end,
   }
   local generation = { id = "g1", request_ms = 1000 }
-  return ctx_of.new(req, "req_1", generation, { surface_name = "s", dialect = "openai", operation = "messages" }, { path = "/" }, 5)
+  return ctx_of.new(req, "req_1", generation, { surface_name = "s", dialect = "openai", operation = "messages" },
+    { path = "/" }, 5)
 end
 
 describe("gate.ctx", function()

@@ -31,12 +31,14 @@ describe("gate.errors", function()
   end)
 
   it("tells when to come back", function()
-    local _, headers = errors.shape("openai", { code = "rate_limited", message = "slow", retry_after_ms = 1200, should_retry = false })
+    local _, headers = errors.shape("openai", { code = "rate_limited", message = "slow", retry_after_ms = 1200,
+      should_retry = false })
     assert.same({ "content-type", "application/json", "retry-after", "2", "x-should-retry", "false" }, headers)
   end)
 
   it("says what went wrong with the upstream without its words for it", function()
-    assert.equal("upstream_timeout", errors.from_transport({ code = "timeout", phase = "first_byte", message = "x" }).code)
+    assert.equal("upstream_timeout", errors.from_transport({ code = "timeout", phase = "first_byte",
+      message = "x" }).code)
     assert.equal("upstream_unreachable", errors.from_transport({ code = "dns", message = "x" }).code)
     assert.equal("client_closed", errors.from_transport({ code = "client_closed", message = "x" }).code)
   end)

@@ -104,7 +104,8 @@ describe("gate.loader", function()
 
   it("tells a circle of modules", function()
     local generation, lines = support.build(CONFIG, {
-      gatekeeper = 'require("plugins.helper") return { name = "gatekeeper", api = 1 }', helper = 'return require("plugins.gatekeeper")',
+      gatekeeper = 'require("plugins.helper") return { name = "gatekeeper", api = 1 }',
+        helper = 'return require("plugins.gatekeeper")',
     })
     assert.is_nil(generation)
     assert.truthy(lines[1]:find("require each other in a circle", 1, true))

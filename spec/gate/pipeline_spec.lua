@@ -49,7 +49,8 @@ describe("gate.pipeline", function()
 
   it("skips an open plugin that raises, and says so", function()
     local ctx, ran = new_ctx(), false
-    local hooks = compile({ fail = "open", on_request = function() error("boom") end }, { on_request = function() ran = true end })
+    local hooks = compile({ fail = "open", on_request = function() error("boom") end },
+      { on_request = function() ran = true end })
     assert.is_nil(pipeline.run(hooks.on_request, ctx))
     assert.is_true(ran)
     assert.equal("plugin_failed", ctx.warnings[1].code)
@@ -65,7 +66,8 @@ describe("gate.pipeline", function()
     local ctx = new_ctx()
     local hooks = compile(
       { on_route = function() return { { account = "a", model = "m" } } end },
-      { on_route = function(c) return { c.targets[1], { account = "b", model = "m" } } end }, { on_route = function() end })
+      { on_route = function(c) return { c.targets[1], { account = "b", model = "m" } } end },
+        { on_route = function() end })
     assert.is_nil(pipeline.run_route(hooks.on_route, ctx))
     assert.equal(2, #ctx.targets)
   end)
@@ -73,7 +75,8 @@ describe("gate.pipeline", function()
   it("tells the breadcrumb before each hook and clears it", function()
     local crumb, labels, crumbs = require("gate.crumb"), {}, {}
     local kept = crumb.page
-    crumb.attach(setmetatable({}, { __newindex = function(_, _, value) crumbs[#crumbs + 1] = labels[value] or "none" end }),
+    crumb.attach(setmetatable({}, { __newindex = function(_, _, value) crumbs[#crumbs + 1] = labels[value]
+      or "none" end }),
       function(text) labels[#labels + 1] = text return #labels end)
     pipeline.run(compile({ on_access = function() end }, { on_access = function() end }).on_access, new_ctx())
     crumb.attach(kept, function() return 0 end)

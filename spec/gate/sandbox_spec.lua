@@ -10,14 +10,16 @@ end
 describe("gate.sandbox", function()
   it("has the safe library and nothing else", function()
     for _, name in ipairs({
-      "debug", "io", "jit", "ffi", "package", "load", "loadstring", "loadfile", "dofile", "getfenv", "setfenv", "newproxy",
+      "debug", "io", "jit", "ffi", "package", "load", "loadstring", "loadfile", "dofile", "getfenv", "setfenv",
+        "newproxy",
       "collectgarbage", "module", "print", "_G",
     }) do
       local value, message = run("return { v = " .. name .. " }")
       assert.is_nil(value, name)
       assert.truthy(message:find("undefined variable '" .. name .. "'", 1, true), message)
     end
-    for _, name in ipairs({ "os.execute", "os.exit", "os.getenv", "os.remove", "string.dump", "math.foo", '("").dump' }) do
+    for _, name in ipairs({ "os.execute", "os.exit", "os.getenv", "os.remove", "string.dump", "math.foo",
+      '("").dump' }) do
       assert.is_nil(run("return { v = " .. name .. " }").v, name)
     end
     assert.equal(3, run("return { v = math.max(1, 3) }").v)

@@ -15,10 +15,13 @@ M.PLUGINS = {
     find = function(name) return { name = name, price = { input = 1, output = 2 } } end,
     list = function() return {} end, cost = function() return 0 end }]],
   cloud = [[local M = { name = "cloud", version = "1", api = 1, kind = "provider", native = true,
-    account_schema = { region = { type = "string", default = "us-west-2", pattern = "^[a-z0-9-]+$" }, key = { secret = true } } }
+    account_schema = { region = { type = "string", default = "us-west-2", pattern = "^[a-z0-9-]+$" },
+      key = { secret = true } } }
     function M.setup_account(conf, info) return { region = conf.region, origin = info.origin } end
-    function M.from_env(env) return env.CLOUD_REGION and { name = "aws", provider = "cloud", region = env.CLOUD_REGION } or nil end
-    function M.build(attempt, account) return { origin = "http://127.0.0.1:1", target = "/", headers = {}, body = attempt.body } end
+    function M.from_env(env) return env.CLOUD_REGION and { name = "aws", provider = "cloud",
+      region = env.CLOUD_REGION } or nil end
+    function M.build(attempt, account) return { origin = "http://127.0.0.1:1", target = "/", headers = {},
+      body = attempt.body } end
     function M.read_error(call, text) return { code = "upstream_error", message = text } end
     return M]],
 }
@@ -34,7 +37,8 @@ function M.bundle(config, plugins, files)
   end
   local all = files or {}
   all["gate.lua"] = config
-  return { id = "g1", number = 1, config_path = config and "gate.lua" or nil, config_dir = ".", files = all, modules = modules }
+  return { id = "g1", number = 1, config_path = config and "gate.lua" or nil, config_dir = ".", files = all,
+    modules = modules }
 end
 
 --- Options of the loader that open nothing.

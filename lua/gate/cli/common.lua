@@ -74,7 +74,8 @@ function M.admin(options, method, path)
   if not socket then
     local bundle, config = M.collect(options)
     if not bundle then
-      return nil, "the configuration cannot be read, so the admin socket is not known (--socket FILE names it):\n" .. config:report()
+      return nil, "the configuration cannot be read, so the admin socket is not known (--socket FILE names it):\n"
+        .. config:report()
     end
     socket = config.admin.socket
   end

@@ -2,7 +2,8 @@
 local common = require("gate.cli.common")
 
 local M = {
-  usage = "drain [--config FILE] [--socket FILE]", summary = "finish running requests, then stop", options = { socket = "value" },
+  usage = "drain [--config FILE] [--socket FILE]", summary = "finish running requests, then stop",
+  options = { socket = "value" },
 }
 
 function M.run(_, options)

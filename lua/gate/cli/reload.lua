@@ -2,7 +2,8 @@
 local common = require("gate.cli.common")
 
 local M = {
-  usage = "reload [--config FILE] [--socket FILE]", summary = "load configuration and plugins anew, without a dropped request",
+  usage = "reload [--config FILE] [--socket FILE]",
+  summary = "load configuration and plugins anew, without a dropped request",
   options = { socket = "value" },
 }
 
@@ -12,7 +13,8 @@ function M.run(_, options)
     io.stderr:write("moongate reload: ", status, "\n")
     return 3
   elseif status ~= 200 then
-    io.stderr:write(tostring(report.report or (report.error and report.error.message) or "refused"), "\nnothing was changed\n")
+    io.stderr:write(tostring(report.report or (report.error and report.error.message) or "refused"),
+      "\nnothing was changed\n")
     return 1
   end
   io.stdout:write("reloaded: generation ", tostring(report.generation), "\n")

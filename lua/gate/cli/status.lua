@@ -3,7 +3,8 @@ local common = require("gate.cli.common")
 local json = require("gate.json")
 
 local M = {
-  usage = "status [--config FILE] [--socket FILE]", summary = "show workers, generation and counters of the running gateway",
+  usage = "status [--config FILE] [--socket FILE]",
+  summary = "show workers, generation and counters of the running gateway",
   options = { socket = "value" },
 }
 
