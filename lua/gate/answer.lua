@@ -1,6 +1,6 @@
 --- What document, stream and raw answers share: head of the answer, usage and cost.
+local allow = require("gate.allow")
 local log = require("gate.log")
-local upstream = require("gate.upstream")
 
 local M = {}
 
@@ -12,7 +12,7 @@ local M = {}
 ---@return string[] headers Flat.
 function M.headers(ctx, account, call, content_type)
   local headers = { "content-type", content_type or "application/json", "x-request-id", ctx.id }
-  upstream.copy_headers(call, account.allow, headers)
+  allow.copy(call, account.allow, headers)
   M.add_warnings(ctx, headers)
   return headers
 end

@@ -1,6 +1,7 @@
 --- The tries of one request: target after target under one deadline, until one answers or a failure is
 --- final. What was sent to the client is never tried again: gate.stream and gate.document say whether a
 --- failure came before the first byte.
+local allow = require("gate.allow")
 local document = require("gate.document")
 local errors = require("gate.errors")
 local log = require("gate.log")
@@ -40,7 +41,7 @@ local function read_error(ctx, attempt, account, call)
   end
   err.upstream_status = attempt.status
   local headers = {}
-  upstream.copy_headers(call, account.allow, headers)
+  allow.copy(call, account.allow, headers)
   err.headers = headers
   return err
 end

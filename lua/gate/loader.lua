@@ -1,6 +1,7 @@
 --- Builds a generation aside from a bundle: compiles its plugins into a module table of their own, checks
 --- every option against their schemas, sets them up. Either all of it works or nothing is left behind;
 --- going live is one assignment, which is gate.server's. Every error is reported at once.
+local allow = require("gate.allow")
 local config_of = require("gate.config")
 local crumb = require("gate.crumb")
 local generation_of = require("gate.generation")
@@ -21,7 +22,6 @@ local M = {}
 ---@field number integer?
 ---@field embed fun(handler: fun(req: any)): string, fun() Starts a loop-back listener: its origin, its closer.
 ---@field compile_program fun(spec: table): any rt.relay.program
----@field compile_allow fun(names: string[]?): table gate.upstream.compile_allow
 
 local function add_message(problems, path, message, fallback_file)
   local file, line, what = tostring(message):match("^([^:\n]+%.lua):(%d+): (.*)$")
@@ -163,7 +163,7 @@ local function set_up_account(state, name)
       name = name, provider = account.provider, module = provider, models = account.models, conf = account.conf,
       state = value,
       crumb = crumb.label(account.provider .. " provider"), index = next_index(state, account.provider),
-      allow = state.options.compile_allow(provider.response_headers),
+      allow = allow.compile(provider.response_headers),
     }
     if type(value) == "table" and value.signer ~= nil then
       state.wants_sha256 = true

@@ -1,7 +1,6 @@
 --- The way to upstreams: one rt.client per set of options in a worker (so that connections outlive
---- generations), which answer headers go back to the client, and which errors may be tried again.
+--- generations), and which errors may be tried again.
 local client_of = require("rt.client")
-local errors = require("gate.errors")
 local json = require("gate.json")
 
 local M = {}
@@ -33,61 +32,6 @@ function M.client(config)
     clients[key] = client
   end
   return client
-end
-
--- Never passed on, whatever a provider lists: they belong to one connection, or are the gateway's own.
-local OWN = {
-  connection = true, ["content-length"] = true, ["transfer-encoding"] = true, date = true, ["keep-alive"] = true,
-  upgrade = true,
-  trailer = true, te = true, ["set-cookie"] = true, ["content-encoding"] = true, ["x-request-id"] = true, server = true,
-}
-
---- Compiles a provider's list of answer headers.
----@param names string[]? `*` at the end of a name stands for the rest.
----@return { exact: table<string, boolean>, prefixes: string[] }
-function M.compile_allow(names)
-  local exact, prefixes = {}, {}
-  for _, name in ipairs(names or {}) do
-    name = name:lower()
-    if name:sub(-1) == "*" then
-      prefixes[#prefixes + 1] = name:sub(1, -2)
-    elseif not OWN[name] then
-      exact[name] = true
-    end
-  end
-  return { exact = exact, prefixes = prefixes }
-end
-
-local function is_allowed(allow, name)
-  if allow.exact[name] then
-    return true
-  elseif OWN[name] then
-    return false
-  end
-  local prefixes = allow.prefixes
-  for i = 1, #prefixes do
-    local prefix = prefixes[i]
-    if name:sub(1, #prefix) == prefix then
-      return true
-    end
-  end
-  return false
-end
-
---- Appends those of an answer's headers that the client may see.
----@param call rt.client.Call
----@param allow table From compile_allow().
----@param out string[] Flat.
-function M.copy_headers(call, allow, out)
-  local headers = call:headers()
-  local n = #out
-  for i = 1, #headers do
-    local name = headers[i][1]
-    if is_allowed(allow, name) then
-      out[n + 1], out[n + 2] = name, headers[i][2]
-      n = n + 2
-    end
-  end
 end
 
 --- The upstream's ids of an answer, for the log.
@@ -186,7 +130,5 @@ function M.pause_ms(err, repeats, max_wait_ms)
   end
   return ms <= max_wait_ms and ms or nil
 end
-
-M.from_transport = errors.from_transport
 
 return M

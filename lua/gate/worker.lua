@@ -40,7 +40,6 @@ end
 function M.loader_options(number)
   return {
     env = system.getenv, number = number, embed = M.embed, compile_program = program_of.new,
-    compile_allow = upstream.compile_allow,
   }
 end
 

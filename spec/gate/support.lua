@@ -51,9 +51,6 @@ function M.options(env)
     embed = function()
       return "http://127.0.0.1:9", function() end
     end,
-    compile_allow = function(names)
-      return names or {}
-    end,
     compile_program = function(spec)
       return spec
     end,

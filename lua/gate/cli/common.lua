@@ -7,7 +7,6 @@ local loader = require("gate.loader")
 local program_of = require("rt.program")
 local system = require("rt.system")
 local tcp = require("rt.tcp")
-local upstream = require("gate.upstream")
 
 local M = {}
 
@@ -38,7 +37,7 @@ function M.build(options)
     return nil, problems
   end
   return loader.build(bundle, {
-    env = system.getenv, number = 0, compile_program = program_of.new, compile_allow = upstream.compile_allow,
+    env = system.getenv, number = 0, compile_program = program_of.new,
     embed = function()
       return "http://127.0.0.1:1", function() end
     end,
