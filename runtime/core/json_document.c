@@ -130,6 +130,9 @@ void json_document_free(json_document *d)
     free(d->map);
     bytes_drop(d->scratch);
     output_drop(d->finished);
+    for (uint32_t i = 0; i < d->retired_count; i++)
+        output_drop(d->retired[i]);
+    free(d->retired);
     *d = (json_document){.refs = d->refs, .is_freed = true};
 }
 

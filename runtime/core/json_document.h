@@ -58,7 +58,9 @@ typedef struct json_document {
     uint32_t map_room;
     uint32_t cursor_container, cursor_position, cursor_node; // where the last look-up by position ended
     bytes *scratch;                                          // the last decoded or joined text
-    output *finished;                                        // made by the last json_document_output()
+    output *finished;                                        // the present content as output, once asked for
+    output **retired;                                        // what was lent before later edits
+    uint32_t retired_count;
 } json_document;
 
 // A value that was read. text lives until the next call on the document.
@@ -134,7 +136,8 @@ int json_document_remove(json_document *d, const json_step *path, size_t count);
 // --- Output
 
 // What is to be sent; without edits it is the parsed buffer itself. Big untouched spans are referenced,
-// small ones gathered. The result is the caller's reference. NULL: out of memory or freed.
+// small ones gathered. It is lent: the document keeps it until it is freed, whatever edits come; who needs
+// it longer takes a reference (output_hold). NULL: out of memory or freed.
 output *json_document_output(json_document *d);
 // The whole output as one text, which lives until the next call. NULL: out of memory or freed.
 const char *json_document_text(json_document *d, size_t *size);

@@ -116,12 +116,17 @@ uint32_t json_document_put_node(json_document *d, json_document *from, uint32_t 
     return json_document_put_raw(d, raw, size);
 }
 
-void json_changed(json_document *d)
+bool json_changing(json_document *d)
 {
-    if (d->finished) {
-        output_drop(d->finished);
-        d->finished = NULL;
-    }
+    if (!d->finished)
+        return true;
+    output **retired = realloc(d->retired, (d->retired_count + 1) * sizeof(*retired));
+    if (!retired)
+        return false;
+    d->retired = retired;
+    d->retired[d->retired_count++] = d->finished;
+    d->finished = NULL;
+    return true;
 }
 
 static bool map_add(json_document *d, uint32_t list)
@@ -273,7 +278,7 @@ static int check_path(json_document *d, const json_step *path, size_t count, boo
 // Opens the containers along path[0..count), which exist, and returns the innermost one.
 static uint32_t open_path(json_document *d, const json_step *path, size_t count)
 {
-    uint32_t list = open_container(d, d->root);
+    uint32_t list = json_changing(d) ? open_container(d, d->root) : JSON_NONE;
     if (list == JSON_NONE)
         return JSON_NONE;
     d->root = list;
@@ -295,9 +300,12 @@ int json_document_set(json_document *d, const json_step *path, size_t count, uin
     int failure = check_path(d, path, count, true, &made);
     if (failure != 0)
         return failure;
+    if (value == JSON_NONE) // d->error says why it could not be put
+        return JSON_BAD_VALUE;
     if (count == 0) {
+        if (!json_changing(d))
+            return JSON_NO_MEMORY;
         d->root = value;
-        json_changed(d);
         return 0;
     }
     if (!path[made].key) { // then made is the last step
@@ -318,7 +326,6 @@ int json_document_set(json_document *d, const json_step *path, size_t count, uin
     uint32_t list = open_path(d, path, made);
     if (list == JSON_NONE)
         return JSON_NO_MEMORY;
-    json_changed(d);
     uint32_t position, old = json_child(d, list, &path[made], &position);
     if (old != JSON_NONE) {
         json_entry(d, json_list_at(d, list), position)[1] = value;
@@ -349,6 +356,8 @@ int json_document_insert(json_document *d, const json_step *path, size_t count, 
     int failure = count == 0 ? bad_path(d, 0) : check_path(d, path, count, false, &made);
     if (failure != 0)
         return failure == JSON_MISSING ? bad_path(d, made) : failure;
+    if (value == JSON_NONE)
+        return JSON_BAD_VALUE;
     uint32_t parent = json_document_find(d, JSON_ROOT, path, made);
     if (path[made].key || path[made].index > json_document_count(d, parent))
         return bad_path(d, made);
@@ -358,7 +367,6 @@ int json_document_insert(json_document *d, const json_step *path, size_t count, 
         return JSON_NO_MEMORY;
     entry[0] = JSON_NONE;
     entry[1] = value;
-    json_changed(d);
     return 0;
 }
 
@@ -380,6 +388,5 @@ int json_document_remove(json_document *d, const json_step *path, size_t count)
     uint32_t *entry = json_entry(d, l, position);
     memmove(entry, entry + 2, 2 * (size_t)(l->count - position - 1) * sizeof(*entry));
     l->count--;
-    json_changed(d);
     return 0;
 }

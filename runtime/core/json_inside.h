@@ -56,8 +56,8 @@ bool json_ready(json_document *d);
 uint32_t json_resolve(const json_document *d, uint32_t id);
 // One step down from a resolved id. For members, *entry (may be NULL) becomes the position in an edited list.
 uint32_t json_child(json_document *d, uint32_t id, const json_step *step, uint32_t *entry);
-// Forgets what was made from the document's present content.
-void json_changed(json_document *d);
+// Before an edit: puts aside what was made from the present content. false: out of memory.
+bool json_changing(json_document *d);
 
 // Appends text[0..size) as the inside of a JSON string. false: *bad is NULL for out of memory, else the
 // first byte that is not UTF-8; out is as before. *escaped tells whether a backslash was written.

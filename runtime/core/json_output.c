@@ -249,7 +249,7 @@ output *json_document_output(json_document *d)
         return NULL;
     if (!d->finished)
         d->finished = d->root == 0 ? output_whole(d) : output_parts(d);
-    return d->finished ? output_hold(d->finished) : NULL;
+    return d->finished;
 }
 
 size_t json_document_size(json_document *d)

@@ -96,7 +96,6 @@ static void measure(const char *name, bytes *b, unsigned repeats)
             json_document_set_string(d, "model", 5, "claude-haiku-4-5", 16);
             output *o = json_document_output(d);
             total += o->size;
-            output_drop(o);
             json_document_drop(d);
         }
         double all = (now_us() - start) / repeats;
@@ -108,7 +107,6 @@ static void measure(const char *name, bytes *b, unsigned repeats)
             json_document_set_string(f, "model", 5, "claude-haiku-4-5", 16);
             output *o = json_document_output(f);
             total += o->size;
-            output_drop(o);
             json_document_drop(f);
         }
         double edit = (now_us() - start) / repeats;

@@ -17,8 +17,6 @@ typedef struct json_cursor { uint32_t container, position, key, value; } json_cu
 typedef struct json_handle { json_document *const document; const uint32_t id; } json_handle;
 typedef struct json_size { size_t n; } json_size;
 
-void output_drop(output *o);
-
 json_document *json_document_parse(bytes *data, const json_limits *limits, json_error *error);
 json_document *json_document_parse_copy(const char *text, size_t size, const json_limits *limits, json_error *error);
 json_document *json_document_fork(const json_document *d);

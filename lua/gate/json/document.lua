@@ -284,14 +284,16 @@ function Document:bytes()
   return ffi_string(text, size.n)
 end
 
---- What client:send and req:respond take: the text in pieces, big ones shared with the client's bytes.
----@return ffi.cdata* output `output *`; it stands alone, the document may be freed.
+--- What client:send and req:respond take: the text in pieces, big ones shared with the client's bytes. It is lent:
+--- it lives as long as the document (keep that in a variable or in ctx), also when edits follow; the C side takes its
+--- own reference when it is called.
+---@return ffi.cdata* output `output *`
 function Document:output()
   local output = C.json_document_output(self)
   if output == nil then
     raise_failure(self, C.json_document_type(self, ROOT) == FREED and FREED or NO_MEMORY, 2)
   end
-  return ffi_gc(output, C.output_drop)
+  return output
 end
 
 --- Size of the whole text in bytes.

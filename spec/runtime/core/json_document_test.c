@@ -22,7 +22,6 @@ static const char *output_text(json_document *d)
     }
     CHECK(at == o->size);
     text[at] = 0;
-    output_drop(o);
     return last_text = text;
 }
 
@@ -71,7 +70,6 @@ static void test_reading(void)
     CHECK_TEXT(output_text(d), " {\"a\":\"x\\ny\",\"b\":[1,2.5,9007199254740993,true,null],\"c\":{}} ");
     output *o = json_document_output(d);
     CHECK(o->count == 1 && o->segments[0].owner == d->base->bytes);
-    output_drop(o);
     json_document_free(d);
     CHECK(json_document_get_key(d, JSON_ROOT, "a", 1, &v) == JSON_FREED && json_document_output(d) == NULL);
     CHECK(json_document_set_string(d, "a", 1, "b", 1) == JSON_FREED && json_document_fork(d) == NULL);
@@ -134,6 +132,8 @@ static void test_refusals(void)
     CHECK(raw(d, "1 1") == JSON_NONE && raw(d, "") == JSON_NONE && raw(d, "{\"a\":1,\"a\":1}") == JSON_NONE);
     CHECK(json_document_put_string(d, "ab\xFF", 3) == JSON_NONE && d->error.offset == 2);
     CHECK(json_document_put_number(d, 1.0 / 0.0) == JSON_NONE);
+    CHECK(json_document_set(d, PATH(KEY("a")), JSON_NONE) == JSON_BAD_VALUE);
+    CHECK(json_document_insert(d, PATH(KEY("a"), INDEX(0)), JSON_NONE) == JSON_BAD_VALUE);
     CHECK_TEXT(output_text(d), "{\"a\":[1],\"s\":\"x\"}");
     json_document_drop(d);
 }
@@ -176,7 +176,10 @@ static void test_big_spans(void)
     CHECK(json_document_set_string(d, "model", 5, "other", 5) == 0);
     output *o = json_document_output(d);
     CHECK(o->count == 2 && o->segments[1].owner == d->base->bytes && o->segments[0].size < 50);
-    json_document_drop(d); // the output stands alone
+    CHECK(json_document_output(d) == o);
+    CHECK(json_document_set_string(d, "z", 1, "y", 1) == 0 && json_document_output(d)->size == o->size + 2);
+    output_hold(o);
+    json_document_drop(d); // who holds the output needs no document
     CHECK(memcmp(o->segments[0].data, "{\"model\":\"other\"", 16) == 0);
     CHECK(memcmp(o->segments[1].data + o->segments[1].size - 8, "\",\"z\":0}", 8) == 0);
     output_drop(o);
