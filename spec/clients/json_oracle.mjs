@@ -1,6 +1,6 @@
 // Reads texts, one a line in hexadecimal, and says of each whether JSON.parse takes it, and as what: "-" or a
 // form without freedom (numbers as the bits of the double, strings in hexadecimal, members sorted).
-const fs = require("node:fs");
+import fs from "node:fs";
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const hex = (text) => Buffer.from(text, "utf8").toString("hex");

@@ -79,7 +79,7 @@ end
 
 local double = ffi.new("union { double number; uint64_t bits; }")
 
--- The same form as spec/support/json_oracle.js.
+-- The same form as spec/clients/json_oracle.mjs.
 local function form(value)
   if type(value) == "string" then
     return "s" .. hex(value)
@@ -121,7 +121,7 @@ describe("gate.json and other parsers", function()
       file:write(hex(texts[i]), "\n")
     end
     file:close()
-    local node = io.popen(("'%s' spec/support/json_oracle.js '%s'"):format(os.getenv("MOONGATE_NODE") or "node", name))
+    local node = io.popen(("'%s' spec/clients/json_oracle.mjs '%s'"):format(os.getenv("MOONGATE_NODE") or "node", name))
     local taken, refused = 0, 0
     for i = 1, COUNT do
       local theirs = assert(node:read("*l"), "Node ended early")
