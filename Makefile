@@ -40,7 +40,8 @@ HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection $(FORTIFY)
 SANITIZE := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 COMPILE := $(CC) $(CFLAGS) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(HARDENING) $(SANITIZE) -Iruntime $(DEPS_CFLAGS)
 # -E: Lua reaches the core by FFI. -static-libgcc: at run time only libc is needed.
-LINK := $(CC) $(CFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,-E -static-libgcc $(SANITIZE) $(LDFLAGS)
+# (Not with sanitizers: ASan must see the unwinder, or what errors skip over stays poisoned on the stack.)
+LINK := $(CC) $(CFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,-E $(if $(SAN),,-static-libgcc) $(SANITIZE) $(LDFLAGS)
 
 # ---- sources ----
 CORE_SOURCES := $(wildcard runtime/core/*.c)

@@ -13,6 +13,9 @@ ffi.cdef([[
   int uv_is_closing(const uv_handle_t *handle);
   int uv_handle_get_type(const uv_handle_t *handle);
   const char *uv_handle_type_name(int type);
+  size_t uv_handle_size(int type);
+  int uv_pipe_init(uv_loop_t *loop, uv_handle_t *pipe, int ipc);
+  void uv_close(uv_handle_t *handle, void (*on_close)(uv_handle_t *));
   intptr_t readlink(const char *path, char *target, size_t size);
 ]])
 
@@ -55,9 +58,25 @@ local function count_handles()
 end
 jit.off(count_handles) -- it calls back into Lua
 
+-- libuv keeps a descriptor of /dev/null in reserve from the first stream on: let it be there from the start.
+local UV_NAMED_PIPE = 7
+local has_reserve = false
+
+local function make_reserve()
+  local stream = ffi.new("char[?]", tonumber(ffi.C.uv_handle_size(UV_NAMED_PIPE)))
+  local handle = ffi.cast("uv_handle_t *", stream)
+  ffi.C.uv_pipe_init(ffi.C.rt_loop(nil), handle, 0)
+  ffi.C.uv_close(handle, nil)
+  time.sleep(1) -- the loop has let go of `stream` after this
+  has_reserve = true
+end
+
 --- Notes what is alive now.
 ---@return table snapshot For compare().
 function M.snapshot()
+  if not has_reserve then
+    make_reserve()
+  end
   collectgarbage()
   collectgarbage()
   local descriptors, descriptor_count = count_descriptors()
