@@ -6,4 +6,9 @@ return {
   -- Asked in this order for an account that the environment offers.
   providers = { "claude_aws", "anthropic" },
   embedded = { name = "simulator", provider = "simulator" },
+  -- What `moongate run` without a configuration prints as a request to try.
+  example = {
+    path = "/v1/chat/completions",
+    body = '{"model":"claude-sonnet-4-6","messages":[{"role":"user","content":"Hello, who are you?"}]}',
+  },
 }
