@@ -45,7 +45,7 @@ function M.setup(conf, app)
   return { ring = ring, identities = {}, kept = 0, anonymous = conf.anonymous }
 end
 
-local function identity_of(state, index, record)
+local function identity_of(state, index)
   local identity = state.identities[index]
   if identity then
     return identity
@@ -53,7 +53,7 @@ local function identity_of(state, index, record)
   if state.kept >= KEPT_IDENTITIES then
     state.identities, state.kept = {}, 0
   end
-  local row = cjson.decode(record)
+  local row = cjson.decode(state.ring:record(index))
   identity = {
     name = row.name, user = row.user, teams = row.teams or {}, key_id = row.name,
     models = model_set(row.models), expires_at_ms = row.expires_at and row.expires_at * 1000 or nil,
@@ -94,11 +94,11 @@ function M.on_access(ctx, _, state)
     end
     return deny()
   end
-  local index, record = state.ring:find(key)
+  local index = state.ring:index_of(key)
   if not index then
     return deny()
   end
-  local identity = identity_of(state, index, record)
+  local identity = identity_of(state, index)
   if identity.expires_at_ms and gate.now_ms() >= identity.expires_at_ms then
     return deny()
   end

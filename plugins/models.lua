@@ -151,12 +151,12 @@ local function page(list, query)
   if not limit or limit % 1 ~= 0 or limit < 1 or limit > MAX_LIMIT then
     return gate.fail("bad_request", "limit: an integer from 1 to %d is required", MAX_LIMIT)
   end
-  local first, last = 1, nil
+  local first = 1
   if values.after_id then
     local at = position(list, values.after_id)
     first = at and at + 1 or #list + 1
   end
-  last = math.min(first + limit - 1, #list)
+  local last = math.min(first + limit - 1, #list)
   local has_more = last < #list
   if values.before_id then
     local at = position(list, values.before_id) or 1

@@ -32,7 +32,7 @@ local function is_blank(node, field)
   return not text:get():find("%S")
 end
 
---- Looks at one content part. Returns its text node, or false for a part that is blank.
+--- Looks at one content part. Returns the field that holds its text, or false for a part that is blank.
 local function read_part(part, param, role)
   if json.type(part) ~= "object" then
     return refuse(param, "a content part must be an object")
@@ -79,7 +79,7 @@ end
 
 --- One message: what of it goes into a turn.
 ---   { role, node, text = true }             plain: the object itself may be spliced when `is_bare`
----   { role, node, parts = { {part, kind} } }
+---   { role, node, parts = { {part, field} } } field: where the part's text is
 ---   nil                                     nothing of it: blank
 local function read_message(message, param)
   if json.type(message) ~= "object" then
@@ -117,12 +117,12 @@ local function read_message(message, param)
   end
   item.parts = {}
   for i, part in json.ipairs(message:get("content")) do
-    local kind, err = read_part(part, ("%s.content.%d"):format(param, i - 1), role)
-    if kind == nil then
+    local field, err = read_part(part, ("%s.content.%d"):format(param, i - 1), role)
+    if field == nil then
       return nil, err
     end
-    if kind then
-      item.parts[#item.parts + 1] = { part, kind }
+    if field then
+      item.parts[#item.parts + 1] = { part, field }
     end
   end
   item.is_blank = #item.parts == 0

@@ -109,7 +109,7 @@ end
 
 -- Reads and checks every scalar. Returns a table, or nil and the first error.
 local function read_scalars(ctx, doc)
-  local r, err = {}, nil
+  local r, err = {}
   local model = doc:get("model")
   if type(model) ~= "string" or model == "" then
     return refuse("model", "a model name is required")

@@ -44,8 +44,9 @@ local function percent_encode(text)
   end))
 end
 
+-- In a query a plus is a space.
 local function percent_decode(text)
-  return (text:gsub("%%(%x%x)", function(hex)
+  return (text:gsub("%+", " "):gsub("%%(%x%x)", function(hex)
     return string.char(tonumber(hex, 16))
   end))
 end
