@@ -70,26 +70,15 @@ function Channel:close()
   self.pipe:close()
 end
 
--- What the supervisor reads when this worker no longer answers: which hook runs. Written by FFI because it is
--- written around every hook.
-local function open_breadcrumb(shared)
+-- What the supervisor reads when this worker no longer answers. By FFI, because it is written around every hook.
+local function open_memory(shared)
   local ffi = require("ffi")
   ffi.cdef(page.CDEF)
-  local memory = ffi.cast("rt_shared_page *", shared:pointer())
-  local labels = {}
-  local function name_plugins(names)
-    for index, name in ipairs(names) do
-      labels[index] = shared:label(name)
-    end
-  end
-  local function breadcrumb(index)
-    memory.crumb = labels[index] or 0
-  end
-  return breadcrumb, name_plugins, memory
+  return ffi.cast("rt_shared_page *", shared:pointer())
 end
 
 --- Becomes a worker: takes over what the supervisor handed on, begins to beat, and ends with the supervisor.
----@return table? options For gate.worker.main: index, control, listen_fds, breadcrumb, name_plugins, page, counters.
+---@return gate.worker.Options? options For gate.worker.main.
 ---@return gate.Err? err This process was not started by a supervisor.
 function M.become_worker()
   local text = system.getenv(M.VARIABLE)
@@ -98,7 +87,8 @@ function M.become_worker()
   end
   system.unsetenv(M.VARIABLE)
   local own = cjson.decode(text)
-  require("rt.process").ignore_signals({ "INT", "HUP" }) -- a terminal sends them to all; the supervisor decides
+  -- A terminal or a service manager may send these to every process: the supervisor decides what they mean.
+  require("rt.process").ignore_signals({ "INT", "HUP", "TERM" })
   system.protect_memory()
   system.raise_file_limit()
   system.end_with_parent(own.parent, own.grace_s)
@@ -117,7 +107,6 @@ function M.become_worker()
     listen_fds[i] = M.FIRST_LISTEN_FD + i - 1
     system.close_on_exec(listen_fds[i])
   end
-  local breadcrumb, name_plugins, counters = open_breadcrumb(shared)
   return {
     index = own.index,
     control = {
@@ -132,10 +121,8 @@ function M.become_worker()
       end,
     },
     listen_fds = listen_fds,
-    breadcrumb = breadcrumb,
-    name_plugins = name_plugins,
     page = shared,
-    counters = counters, -- FFI: counters.requests_total = n, ... (rt.page)
+    counters = open_memory(shared), -- counters.crumb, counters.requests_total, ... (rt.page)
   }
 end
 

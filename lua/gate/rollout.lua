@@ -129,6 +129,7 @@ end
 function Rollout:finish(result)
   self.phase = "ended"
   result.number, result.reply, result.reason = self.number, self.reply, self.reason
+  result.generation = self.bundle.id
   result.ms = math.floor(time.monotonic_ms() - self.started_at_ms)
   self.on_end(result)
 end

@@ -190,7 +190,10 @@ function Supervisor:reload(reply, reason)
     return reply and reply:put({ ok = false, report = why })
   end
   self.options.notify(("RELOADING=1\nMONOTONIC_USEC=%.0f"):format(time.monotonic_ms() * 1000))
-  local bundle, config = self.options.collect()
+  local is_read, bundle, config = pcall(self.options.collect)
+  if not is_read then
+    bundle, config = nil, bundle
+  end
   if not bundle then
     return self:on_rollout_end({ ok = false, report = text_of(config), reply = reply, reason = reason })
   end
@@ -221,7 +224,9 @@ end
 function Supervisor:on_rollout_end(result)
   local number = result.number or self.last_number
   if result.ok then
-    log.event("info", "generation_live", { number = number, reason = result.reason, ms = result.ms })
+    log.event("info", "generation_live", {
+      number = number, generation = result.generation, reason = result.reason, ms = result.ms,
+    })
   else
     log.event("error", "generation_refused", { number = number, reason = result.reason, report = result.report })
   end
@@ -398,7 +403,10 @@ function Supervisor:loop()
     if not event then -- cancelled: the process ends
       return EXIT_FORCED
     end
-    HANDLERS[event.type](self, event)
+    local ok, message = xpcall(HANDLERS[event.type], debug.traceback, self, event)
+    if not ok then -- the gateway goes on: its workers serve
+      log.event("error", "supervisor_error", { event = event.type, message = message })
+    end
     local start = self.start_result
     if start and not start.is_handled then
       start.is_handled = true

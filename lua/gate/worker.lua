@@ -167,7 +167,7 @@ end
 ---@field page { label: fun(self, text: string): integer }?
 ---@field counters ffi.cdata*? The page's memory, with `crumb`.
 
---- Runs a worker until it has drained or its supervisor is gone.
+--- Runs a worker until it has drained, by order or because its supervisor is gone.
 ---@param options gate.worker.Options
 ---@return integer exit_status
 function M.main(options)
@@ -179,7 +179,10 @@ function M.main(options)
   local state = { options = options }
   while not state.is_drained do
     local line = options.control.read_line()
-    if not line then
+    if not line then -- the supervisor is gone: finish what runs, and end
+      log.event("error", "supervisor_gone", {})
+      local live = server.live()
+      on.drain(state, { drain_ms = live and live.config.timeouts.drain_ms or 0 })
       break
     end
     local ok, message = pcall(cjson.decode, line)

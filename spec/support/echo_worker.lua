@@ -21,7 +21,7 @@ local NONBLOCK_CLOEXEC = 0x800 + 0x80000
 local own = assert(control.become_worker())
 local prepared, live = {}, nil
 local is_draining = false
-own.name_plugins({ "spinner on_request" })
+local spinner = own.page:label("spinner on_request")
 
 local function has(list)
   for _, index in ipairs(list or {}) do
@@ -58,7 +58,7 @@ local function serve(fd)
   own.page:add("requests_total", 1)
   own.page:add("requests_in_flight", 1)
   if line == "loop" then
-    own.breadcrumb(1)
+    own.counters.crumb = spinner
     send(fd, "looping\n")
     while true do end -- luacheck: ignore 542
   elseif line == "die" then
