@@ -81,12 +81,12 @@ $(OBJ)/test/%: spec/runtime/core/%.c $(CORE) $(OBJ)/link.stamp
 
 # ---- programs that only tests and benchmarks need: the system's, or unpacked into build/tools ----
 TOOLS := $(BUILD)/tools/bin
-$(TOOLS)/%: runtime/build/tools.sh | $(DEPS_DIR)/deps.mk
+$(BUILD)/tools/%.stamp: runtime/build/tools.sh runtime/build/archive.sh | $(DEPS_DIR)/deps.mk
 	@sh runtime/build/tools.sh $*
-	@touch -h $@
+	@touch $@
 NODE_MODULES := spec/clients/node_modules/.package-lock.json
 clients: $(NODE_MODULES) ## install the real SDKs that spec/clients runs
-$(NODE_MODULES): spec/clients/package.json spec/clients/package-lock.json | $(TOOLS)/node
+$(NODE_MODULES): spec/clients/package.json spec/clients/package-lock.json | $(BUILD)/tools/node.stamp
 	cd spec/clients && PATH="$(abspath $(TOOLS)):$$PATH" npm ci --ignore-scripts
 	@touch $@
 
@@ -97,7 +97,7 @@ FUZZ_COMPILE = $(TOOLS)/clang -O1 -g -std=gnu11 -D_GNU_SOURCE -w -fsanitize=addr
 FUZZ_CORE := $(CORE_SOURCES:%.c=$(FUZZ_OBJ)/%.o)
 FUZZERS := $(patsubst spec/fuzz/%_fuzz.c,$(FUZZ_OBJ)/fuzz/%,$(wildcard spec/fuzz/*_fuzz.c))
 FUZZ_SECONDS ?= 60
-$(FUZZ_OBJ)/runtime/%.o: runtime/%.c Makefile | $(TOOLS)/clang $(DEPS_DIR)/deps.mk
+$(FUZZ_OBJ)/runtime/%.o: runtime/%.c Makefile | $(BUILD)/tools/clang.stamp $(DEPS_DIR)/deps.mk
 	$(call say,fuzz)
 	@mkdir -p $(@D)
 	$(Q)$(FUZZ_COMPILE) -fsanitize=fuzzer-no-link -c -o $@ $<
@@ -137,7 +137,7 @@ test-clients: $(BIN) $(NODE_MODULES) ## the real SDKs against a running gateway
 	$(call run-suites,$(CLIENT_SUITES))
 fuzz: $(FUZZERS) ## fuzz the parsers: FUZZ_SECONDS=60 each, ONLY=name
 	sh spec/fuzz/run.sh $(FUZZ_SECONDS) $(call only,$(FUZZERS))
-bench: $(BIN) $(TOOLS)/nginx $(TOOLS)/wrk ## compare with nginx, see spec/bench/README.md
+bench: $(BIN) $(BUILD)/tools/nginx.stamp $(BUILD)/tools/wrk.stamp ## compare with nginx, see spec/bench/README.md
 	sh spec/bench/run.sh
 check: ## lint, then test
 	$(MAKE) lint
