@@ -2,6 +2,7 @@
 // connection that libuv holds out: it then no longer polls the listener, so a full process does not spin.
 #include "server.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,26 +48,41 @@ static void read_descriptor_limit(server *s)
     s->descriptor_limit = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (uint64_t)limit.rlim_cur : 1024;
 }
 
-// Descriptors are given out lowest first: the number of the newest tells how many are in use, of whatever kind.
-static bool is_short_of_descriptors(server *s, connection *c)
+// Descriptors are given out lowest first: the number of a new one tells how many are in use, of whatever kind.
+static bool is_short(server *s, int fd, uint64_t parts)
 {
-    uv_os_fd_t fd;
-    if (uv_fileno(&c->stream.uv.handle, &fd) != 0)
-        return false;
     uint64_t reserve = s->limits.descriptor_reserve;
     if (reserve > s->descriptor_limit / 4)
         reserve = s->descriptor_limit / 4;
-    if ((uint64_t)fd + reserve < s->descriptor_limit)
+    if (fd >= 0 && (uint64_t)fd + reserve / parts < s->descriptor_limit)
         return false;
     read_descriptor_limit(s); // it may have been raised since
-    return (uint64_t)fd + reserve >= s->descriptor_limit;
+    return fd < 0 || (uint64_t)fd + reserve / parts >= s->descriptor_limit;
+}
+
+static bool is_connection_short(server *s, connection *c)
+{
+    uv_os_fd_t fd;
+    return uv_fileno(&c->stream.uv.handle, &fd) == 0 && is_short(s, fd, 1);
+}
+
+// Half of the reserve is for those who get their 503, the rest is not for us.
+static bool is_reserve_half_gone(server *s)
+{
+    uv_os_fd_t fd;
+    if (!s->is_short || uv_fileno(&s->listener.handle, &fd) != 0)
+        return false;
+    fd = fcntl(fd, F_DUPFD_CLOEXEC, 0); // what accept() would give
+    if (fd >= 0)
+        close(fd);
+    return is_short(s, fd, 2);
 }
 
 static void on_accept_time(rt_timer *t);
 
 static void accept_one(server *s)
 {
-    if (s->refused_open >= REFUSED_OPEN) {
+    if (s->refused_open >= REFUSED_OPEN || is_reserve_half_gone(s)) {
         s->is_full = true; // the waiting connection stays with libuv until one has gone
         s->stats.is_paused = true;
         rt_timer_start(&s->accept_timer, ACCEPT_AGAIN_MS, on_accept_time);
@@ -98,14 +114,22 @@ static void accept_one(server *s)
         return;
     }
     c->since_ms = rt_now_ms();
-    bool is_short = is_short_of_descriptors(s, c);
-    if (is_short || s->stats.connections > s->limits.connections) {
+    if (s->tls) {
+        tls_session *session = tls_session_new(s->tls, NULL, NULL);
+        if (!session || stream_start_tls(&c->stream, session) != 0) {
+            connection_close(c, false);
+            return;
+        }
+        c->is_shaking = true;
+    }
+    s->is_short = is_connection_short(s, c);
+    if (s->is_short || s->stats.connections > s->limits.connections) {
         c->is_refused = true;
         s->refused_open++;
-        connection_refuse(c, 503, "overloaded", is_short ? "too many files are open" : "too many connections");
+        connection_refuse(c, 503, "overloaded", s->is_short ? "too many files are open" : "too many connections");
         return;
     }
-    connection_arm(c, s->limits.idle_ms);
+    connection_arm(c, s->tls ? s->limits.header_ms : s->limits.idle_ms);
 }
 
 static void on_accept_time(rt_timer *t)
@@ -195,18 +219,24 @@ int server_listen(server **out, const server_options *o, const server_callbacks 
     s->limits = o->limits;
     s->is_pipe = o->fd >= 0 ? uv_guess_handle(o->fd) == UV_NAMED_PIPE : o->path != NULL;
     read_descriptor_limit(s);
+    *error = '\0';
     int rc = copy_exempt(s, o->exempt) ? 0 : UV_ENOMEM;
+    if (rc == 0 && o->certificate) {
+        s->tls = tls_server_context_new(o->certificate, o->key, error, size);
+        rc = s->tls ? 0 : UV_EINVAL;
+    }
     if (rc == 0)
         rc = s->is_pipe ? bind_pipe(s, o) : bind_tcp(s, o);
     s->listener.handle.data = s;
     if (rc == 0)
         rc = uv_listen(&s->listener.stream, BACKLOG, on_connection);
     if (rc != 0) {
-        snprintf(error, size, "listen on %s: %s",
-                 o->address ? o->address
-                 : o->path  ? o->path
-                            : "a descriptor",
-                 uv_strerror(rc));
+        if (*error == '\0')
+            snprintf(error, size, "listen on %s: %s",
+                     o->address ? o->address
+                     : o->path  ? o->path
+                                : "a descriptor",
+                     uv_strerror(rc));
         server_free(s);
         return rc;
     }
@@ -244,6 +274,7 @@ static void free_when_over(server *s)
     for (char **path = s->exempt; path && *path; path++)
         free(*path);
     free(s->exempt);
+    tls_context_drop(s->tls);
     free(s);
 }
 

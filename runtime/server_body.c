@@ -45,6 +45,7 @@ uint64_t body_due_ms(const exchange *x)
 void body_fail(exchange *x, const char *code, const char *message)
 {
     exchange_sink *sink = x->sink;
+    x->keeps_alive = false; // what follows cannot be told from the rest of this body
     if (x->job) {
         exchange_on_body told = x->job->on_body;
         body_drop(x);
@@ -109,13 +110,13 @@ bool body_step(connection *c)
     if (event == HTTP1_ERROR) {
         const char *code = c->parser.status == 413 ? "too_large" : "bad_request";
         body_fail(x, code, c->parser.message);
-        return false;
+        return c->x != x;
     }
     const char *part = c->parser.part;
     size_t size = event == HTTP1_BODY ? c->parser.part_size : 0;
     if (size > x->body_limit - x->body_size) {
         body_fail(x, "too_large", "the request's body is too large");
-        return false;
+        return c->x != x;
     }
     x->body_size += size;
     // The last byte and the end are one event for the owner, so that he is woken once.
@@ -124,10 +125,10 @@ bool body_step(connection *c)
     x->body_done = is_end;
     if (x->job) {
         if (size > 0 && !job_add(x, part, size))
-            return false;
+            return c->x != x;
         if (is_end)
             job_finish(x);
-        return c->rest_size > 0;
+        return true;
     }
     if (size > 0)
         sink->on_data(sink, part, size); // may close the body, end the exchange, lose the connection

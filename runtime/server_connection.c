@@ -76,6 +76,7 @@ void connection_answered(connection *c)
         return;
     }
     http1_next(&c->parser);
+    stream_trim(&c->stream);
     c->state = CONNECTION_READING;
     c->since_ms = rt_now_ms();
     connection_arm(c, c->server->limits.idle_ms);
@@ -126,6 +127,10 @@ void connection_refuse(connection *c, int status, const char *code, const char *
         r.path_size = h->path_size;
     }
     c->server->stats.refused_total++;
+    if (c->is_shaking) {
+        connection_close(c, false);
+        return;
+    }
     bytes *out = answer_scratch();
     if (!out || !answer_put_refusal(out, c->server, &r, false, false) ||
         stream_write(&c->stream, &(segment){out->data, out->size, NULL}, 1) != 0) {
@@ -300,6 +305,14 @@ static void on_error(stream *s, int rc)
     connection_lose(of_stream(s), "client_closed");
 }
 
+static void on_ready(stream *s)
+{
+    connection *c = of_stream(s);
+    c->is_shaking = false;
+    c->since_ms = rt_now_ms();
+    connection_arm(c, c->server->limits.idle_ms);
+}
+
 static void on_drain(stream *s)
 {
     exchange *x = of_stream(s)->x;
@@ -325,6 +338,7 @@ const stream_callbacks connection_callbacks = {
     .on_end = on_end,
     .on_error = on_error,
     .on_drain = on_drain,
+    .on_ready = on_ready,
     .lend = on_lend,
     .on_closed = on_closed,
 };
@@ -364,6 +378,7 @@ static void on_timer(rt_timer *t)
     const server_limits *limits = &c->server->limits;
     uint64_t now_ms = rt_now_ms(), due_ms = UINT64_MAX;
     uint64_t stall_ms = stall_due_ms(c);
+    bool is_idle;
     if (stall_ms <= now_ms) {
         c->server->stats.timeouts_total++;
         if (c->x)
@@ -374,11 +389,12 @@ static void on_timer(rt_timer *t)
     }
     switch ((enum connection_state)c->state) {
     case CONNECTION_READING:
-        due_ms = c->since_ms + (http1_is_idle(&c->parser) ? limits->idle_ms : limits->header_ms);
+        is_idle = http1_is_idle(&c->parser) && !c->is_shaking;
+        due_ms = c->since_ms + (is_idle ? limits->idle_ms : limits->header_ms);
         if (due_ms > now_ms)
             break;
         c->server->stats.timeouts_total++;
-        if (http1_is_idle(&c->parser))
+        if (is_idle)
             connection_close(c, false);
         else
             connection_refuse(c, 408, "timeout", "the request's head did not arrive in time");

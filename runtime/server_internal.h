@@ -24,14 +24,17 @@ struct server {
     const server_callbacks *on;
     void *owner;
     server_limits limits;
-    char **exempt; // copied, ended by NULL
+    char **exempt;    // copied, ended by NULL
+    tls_context *tls; // NULL: plain
     server_stats stats;
     connection *first;
     rt_timer drain_timer, accept_timer;
     uint32_t refused_open; // connections that only get their 503
     uint64_t descriptor_limit;
     int cut; // connections cut at the end of a drain
-    bool is_pipe, is_listening, is_listener_open, is_draining, is_drained, is_freed, is_full;
+    bool is_pipe, is_listening, is_listener_open, is_draining, is_drained, is_freed;
+    bool is_full;  // a connection waits in libuv's hands
+    bool is_short; // of descriptors, at the last look
 };
 
 enum connection_state {
@@ -58,6 +61,7 @@ struct connection {
     uint32_t lingered_bytes;
     uint8_t state;
     bool is_stalling, is_running, is_refused;
+    bool is_shaking; // the TLS handshake is under way: nothing may be written
 };
 
 // A body being read whole.

@@ -135,6 +135,7 @@ static int l_open(lua_State *L)
     int rc = stream_open(&p->stream, fd);
     if (rc < 0) {
         *slot = NULL;
+        close(fd); // stream_open() takes it only on success
         stream_close(&p->stream);
         return rt_fail_uv(L, rc, "pipe", "open");
     }

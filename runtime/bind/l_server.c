@@ -242,7 +242,7 @@ static int l_listen(lua_State *L)
         int refs[] = {l->handler_ref, l->refuse_ref, l->error_ref, l->results_ref};
         for (size_t i = 0; i < sizeof(refs) / sizeof(*refs); i++)
             luaL_unref(L, LUA_REGISTRYINDEX, refs[i]);
-        return rt_fail(L, rt_uv_code(rc), "%s", error);
+        return rt_fail(L, rc == UV_EINVAL ? "bad_config" : rt_uv_code(rc), "%s", error);
     }
     rt_at_close(&closer, on_close);
     l->link = &listeners;
