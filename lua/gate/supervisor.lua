@@ -3,6 +3,7 @@
 --- One task takes every event (message, end of a worker, signal, command, tick) from one mailbox, in order: no
 --- two decisions overlap.
 local control = require("gate.control")
+local listeners = require("gate.listeners")
 local log = require("gate.log")
 local mailbox = require("rt.mailbox")
 local process = require("rt.process")
@@ -36,47 +37,6 @@ local function text_of(err)
     return err.report and err:report() or err.message or err.code
   end
   return tostring(err)
-end
-
--- ---- sockets ----
-
--- One socket for each worker on each address; a Unix socket cannot be shared out, so all take the same.
-local function open_sockets(config, worker_count)
-  local by_worker, addresses, opened = {}, {}, {}
-  for i = 1, worker_count do
-    by_worker[i] = {}
-  end
-  for at, entry in ipairs(config.listen) do
-    local address = type(entry) == "table" and entry.address or entry
-    local is_unix = address:sub(1, 5) == "unix:"
-    local fd, bound
-    for i = 1, worker_count do
-      if i == 1 then
-        fd, bound = system.listen(address, { shared_port = true, exclusive = true, mode = type(entry) == "table" and entry.mode or nil })
-        addresses[at] = fd and bound
-      elseif not is_unix then
-        fd, bound = system.listen(addresses[at], { shared_port = true })
-      end
-      if not fd then
-        for _, open in ipairs(opened) do
-          system.close(open)
-        end
-        return nil, bound
-      end
-      if i == 1 or not is_unix then
-        opened[#opened + 1] = fd
-      end
-      by_worker[i][at] = fd
-    end
-  end
-  return { by_worker = by_worker, addresses = addresses, fds = opened }
-end
-
-function Supervisor:close_sockets()
-  for _, fd in ipairs(self.sockets.fds) do
-    system.close(fd)
-  end
-  self.sockets.fds = {}
 end
 
 -- ---- workers ----
@@ -271,7 +231,7 @@ function Supervisor:begin_drain(reason)
   for _, slot in ipairs(self.slots) do
     slot:send({ type = "drain", drain_ms = self.drain_ms })
   end
-  self:close_sockets() -- the workers have their own; once they close them, connecting is refused
+  self.sockets:close() -- the workers have their own; once they close them, connecting is refused
 end
 
 -- ---- watching ----
@@ -473,7 +433,7 @@ function M.run(options)
   }, Supervisor)
   self:take_timeouts(config)
   local worker_count = config.workers or system.cpu_count()
-  local sockets, err = open_sockets(config, worker_count)
+  local sockets, err = listeners.open(config.listen, worker_count)
   if not sockets then
     io.stderr:write("moongate: ", text_of(err), "\n")
     return EXIT_START
@@ -492,7 +452,7 @@ function M.run(options)
   if self.close_admin then
     self.close_admin()
   end
-  self:close_sockets()
+  self.sockets:close()
   return status
 end
 
