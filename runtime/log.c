@@ -20,7 +20,7 @@ struct log_writer {
     size_t begin, end, capacity; // waiting: [begin, end)
     int fd;
     bool is_file, is_socket;
-    bool may_block; // the descriptor could not be opened anew without blocking: ask before each write
+    bool may_block;  // the descriptor could not be opened anew without blocking: ask before each write
     bool is_blocked; // the last write did not take all
     uv_poll_t *room;
     rt_timer timer;
@@ -110,9 +110,9 @@ static void report_dropped(log_writer *log)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t count = log->dropped - log->reported;
-    int size = snprintf(line, sizeof(line),
-                        "{\"time_ms\":%lld,\"level\":\"warn\",\"event\":\"log_dropped\",\"lines\":%llu}",
-                        (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000, (unsigned long long)count);
+    int size =
+        snprintf(line, sizeof(line), "{\"time_ms\":%lld,\"level\":\"warn\",\"event\":\"log_dropped\",\"lines\":%llu}",
+                 (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000, (unsigned long long)count);
     if (log_append(log, line, (size_t)size))
         log->reported += count;
 }

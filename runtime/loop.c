@@ -12,8 +12,8 @@ enum { CLOSE_MS = 1000, EXIT_STUCK = 70 };
 static struct {
     uv_loop_t loop;
     lua_State *L;
-    uv_check_t turn_end; // runs right after polling, once all I/O callbacks of the turn are done
-    uv_idle_t hurry;     // active while something is queued: polling then does not block
+    uv_check_t turn_end;    // runs right after polling, once all I/O callbacks of the turn are done
+    uv_idle_t hurry;        // active while something is queued: polling then does not block
     rt_soon *first, **last; // for the end of this turn
     rt_soon *running;       // what is left of the list that runs now
     rt_closer *closers;

@@ -25,7 +25,7 @@ enum { PAGE_LABELS = 240, PAGE_LABEL_BYTES = 64, PAGE_MAGIC = 0x4d475031 };
 
 typedef struct shared_page {
     uint32_t magic;
-    uint32_t crumb; // index into labels of what runs now; 0: the kernel itself
+    uint32_t crumb;        // index into labels of what runs now; 0: the kernel itself
     uint64_t heartbeat_ms; // CLOCK_MONOTONIC
     PAGE_COUNTERS(PAGE_COUNTER_FIELD)
     uint32_t label_count;

@@ -53,9 +53,11 @@ static inline bool rt_waiting(const rt_wait *w)
 void rt_wake(rt_wait *w, int count);
 
 // Starts the function below `count` arguments on top of L as a task; it runs at once, until its first
-// wait (where tasks start each other a hundred deep: at the end of this turn). Pops them. Returns the task, or NULL when it has already ended.
+// wait (where tasks start each other a hundred deep: at the end of this turn). Pops them. Returns the task, or NULL
+// when it has already ended.
 rt_task *rt_task_spawn(lua_State *L, int count);
-// Wakes the task with nil, {code}; code is a literal. No-op for a task that is ending. Never for the running task itself.
+// Wakes the task with nil, {code}; code is a literal. No-op for a task that is ending. Never for the running task
+// itself.
 void rt_task_cancel(rt_task *task, const char *code);
 rt_task *rt_task_current(void);     // NULL outside tasks
 uint64_t rt_task_deadline_ms(void); // of the current task, on rt_now_ms()'s clock; 0: none

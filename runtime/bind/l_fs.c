@@ -41,7 +41,11 @@ static lua_Integer option_integer(lua_State *L, int index, const char *name, lua
 
 static const char *type_name(mode_t mode)
 {
-    return S_ISREG(mode) ? "file" : S_ISDIR(mode) ? "folder" : S_ISLNK(mode) ? "link" : S_ISSOCK(mode) ? "socket" : "other";
+    return S_ISREG(mode)    ? "file"
+           : S_ISDIR(mode)  ? "folder"
+           : S_ISLNK(mode)  ? "link"
+           : S_ISSOCK(mode) ? "socket"
+                            : "other";
 }
 
 // Who else may read or change a secret's file? NULL: nobody.

@@ -101,9 +101,9 @@ static int l_gc(lua_State *L)
 
 static int open_log(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"write", l_write},     {"flush", l_flush},     {"reopen", l_reopen},
-                                       {"dropped", l_dropped}, {"pending", l_pending}, {"pointer", l_pointer},
-                                       {"close", l_close},     {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"write", l_write},     {"flush", l_flush},     {"reopen", l_reopen}, {"dropped", l_dropped},
+        {"pending", l_pending}, {"pointer", l_pointer}, {"close", l_close},   {NULL, NULL}};
     static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
     rt_at_close(&closer, on_process_end);
     luaL_newmetatable(L, "rt.log");

@@ -18,8 +18,9 @@ static shared_page *beating;
 #define NAME_OF(name) #name,
 #define CDEF_OF(name) "uint64_t " #name ";"
 static const char *const counter_names[] = {PAGE_COUNTERS(NAME_OF) NULL};
-static const char cdef[] = "typedef struct rt_shared_page { uint32_t magic; uint32_t crumb; uint64_t heartbeat_ms;"
-                           PAGE_COUNTERS(CDEF_OF) "uint32_t label_count; } rt_shared_page;";
+static const char cdef[] =
+    "typedef struct rt_shared_page { uint32_t magic; uint32_t crumb; uint64_t heartbeat_ms;" PAGE_COUNTERS(
+        CDEF_OF) "uint32_t label_count; } rt_shared_page;";
 
 static page_box *check_page(lua_State *L)
 {

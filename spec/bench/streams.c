@@ -137,7 +137,8 @@ static void build_request(int argc, char **argv)
     size_t body_size = fread(body, 1, 8 << 20, file);
     fclose(file);
     request = malloc(body_size + 8192);
-    int size = sprintf(request, "POST %s HTTP/1.1\r\nhost: 127.0.0.1:%s\r\ncontent-type: application/json\r\n", argv[2], argv[1]);
+    int size = sprintf(request, "POST %s HTTP/1.1\r\nhost: 127.0.0.1:%s\r\ncontent-type: application/json\r\n", argv[2],
+                       argv[1]);
     for (int i = 6; i < argc; i++)
         size += sprintf(request + size, "%s\r\n", argv[i]);
     size += sprintf(request + size, "content-length: %zu\r\n\r\n", body_size);
@@ -164,7 +165,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < streams; i++)
         if (!open_flow(&flows[i]) || !send_request(&flows[i]))
             failed++;
-    uint64_t begin = now_ns(), warm = begin + (uint64_t)(seconds * 0.2e9), end = begin + (uint64_t)(seconds * 1e9), from = warm;
+    uint64_t begin = now_ns(), warm = begin + (uint64_t)(seconds * 0.2e9), end = begin + (uint64_t)(seconds * 1e9),
+             from = warm;
     while (now_ns() < end) {
         if (!is_measuring && now_ns() >= warm) {
             is_measuring = true;

@@ -26,7 +26,7 @@ typedef struct peer {
     char head[HEAD_BYTES];
     size_t head_size;
     bool in_body, is_chunked;
-    size_t left;                        // of the body
+    size_t left;                                  // of the body
     char first[SCAN_BYTES], last[2 * SCAN_BYTES]; // of the body, for what it asks for
     size_t first_size, last_size;
     bool is_streaming;
@@ -108,14 +108,18 @@ static bool send_chunk(peer *p, const char *text, size_t size)
 }
 
 static const char START[] =
-    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_01BenchBench\",\"type\":\"message\","
+    "event: message_start\ndata: "
+    "{\"type\":\"message_start\",\"message\":{\"id\":\"msg_01BenchBench\",\"type\":\"message\","
     "\"role\":\"assistant\",\"model\":\"claude-sonnet-4-6\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,"
-    "\"usage\":{\"input_tokens\":210,\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":1}}}\n\n"
-    "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\","
+    "\"usage\":{\"input_tokens\":210,\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":"
+    "1}}}\n\n"
+    "event: content_block_start\ndata: "
+    "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\","
     "\"text\":\"\"}}\n\n";
 static const char STOP[] =
     "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n"
-    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_sequence\":null},"
+    "event: message_delta\ndata: "
+    "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_sequence\":null},"
     "\"usage\":{\"output_tokens\":200}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
 // One event of a stream. Texts differ in length, as real ones do.

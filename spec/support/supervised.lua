@@ -78,7 +78,7 @@ end
 
 --- What a connection says until it ends: the text, and an error if it was cut.
 function M.read_all(conn)
-  local parts, err = {}, nil
+  local parts, err = {}
   while true do
     local text
     text, err = conn:read()
