@@ -157,8 +157,6 @@ function json.number(text)
 end
 
 --- A builder that writes into a C buffer; see gate.json.writer.
----@param capacity_bytes? integer Expected size.
----@return gate.json.Writer
-json.writer = require("gate.json.writer")(own)
+json.writer = require("gate.json.writer")
 
 return json

@@ -60,6 +60,9 @@ bool json_scan(json_nodes *nodes, const char *data, size_t size, const json_limi
 uint32_t json_scan_append(json_nodes *nodes, const char *data, size_t from, size_t to, const json_limits *limits,
                           json_error *error);
 
+// Only looks whether data[0..size) is exactly one JSON value, nested at most 256 deep.
+bool json_check(const char *data, size_t size, json_error *error);
+
 // Gives back the memory; nodes is then a valid empty array.
 void json_nodes_free(json_nodes *nodes);
 

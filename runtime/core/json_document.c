@@ -21,6 +21,12 @@ static void source_drop(json_source *s)
     free(s);
 }
 
+static void forget_places(json_document *d)
+{
+    for (int i = 0; i < JSON_PLACES; i++)
+        d->places[i].container = JSON_NONE;
+}
+
 static json_document *document_new(bytes *data)
 {
     json_document *d = data ? calloc(1, sizeof(*d)) : NULL;
@@ -33,7 +39,7 @@ static json_document *document_new(bytes *data)
     *s = (json_source){.refs = 1, .bytes = data};
     d->refs = 1;
     d->base = s;
-    d->cursor_container = JSON_NONE;
+    forget_places(d);
     return d;
 }
 
@@ -91,7 +97,7 @@ json_document *json_document_fork(const json_document *d)
     if (!f)
         return NULL;
     f->refs = 1;
-    f->cursor_container = JSON_NONE;
+    forget_places(f);
     f->base = d->base;
     f->base->refs++;
     f->root = d->root;
@@ -163,6 +169,13 @@ uint32_t json_resolve(const json_document *d, uint32_t id)
         return d->root;
     if (d->list_count == 0 || json_is_list(id))
         return id;
+    if (d->map_room == 0) {
+        for (uint32_t i = 0; i < d->list_count; i++) {
+            if (d->lists[i].origin == id)
+                return IN_LISTS | i;
+        }
+        return id;
+    }
     for (uint32_t slot = id * 0x9E3779B1u;; slot++) {
         uint32_t found = d->map[slot & (d->map_room - 1)];
         if (found == 0)
@@ -189,14 +202,33 @@ static uint32_t list_child(json_document *d, uint32_t id, const json_step *step,
     return i < l->count ? json_entry(d, l, i)[1] : JSON_NONE;
 }
 
-uint32_t json_child(json_document *d, uint32_t id, const json_step *step, uint32_t *entry)
+// The child at position of a container that was not edited; of an object, the key.
+static uint32_t source_child(json_document *d, uint32_t id, uint32_t position, size_t level)
+{
+    struct json_place *place = &d->places[level % JSON_PLACES];
+    const json_node *items = json_source_of(d, id)->nodes.items;
+    uint32_t own = id & ~SPACE_MASK, at = 0, child = own + 1;
+    uint32_t is_object = json_node_type(&items[own]) == JSON_OBJECT;
+    if (place->container == id && place->position <= position) {
+        at = place->position;
+        child = place->node;
+    }
+    for (; at < position; at++)
+        child = items[child + is_object].next;
+    *place = (struct json_place){id, position, child};
+    return child | (id & SPACE_MASK);
+}
+
+uint32_t json_child(json_document *d, uint32_t id, const json_step *step, size_t level, uint32_t *entry)
 {
     if (json_is_list(id))
         return list_child(d, id, step, entry);
-    if (!step->key)
-        return json_node_type(json_node_at(d, id)) == JSON_ARRAY ? json_document_at(d, id, step->index, NULL)
-                                                                 : JSON_NONE;
     const json_source *s = json_source_of(d, id);
+    if (!step->key) {
+        const json_node *node = &s->nodes.items[id & ~SPACE_MASK];
+        bool is_there = json_node_type(node) == JSON_ARRAY && step->index < json_node_count(node);
+        return is_there ? source_child(d, id, step->index, level) : JSON_NONE;
+    }
     uint32_t found = json_find_key(&s->nodes, s->bytes->data, id & ~SPACE_MASK, step->key, step->size);
     return found == JSON_NONE ? JSON_NONE : found | (id & SPACE_MASK);
 }
@@ -207,7 +239,7 @@ uint32_t json_document_find(json_document *d, uint32_t from, const json_step *pa
         return JSON_NONE;
     uint32_t id = json_resolve(d, from);
     for (size_t i = 0; i < count && id != JSON_NONE; i++)
-        id = json_child(d, id, &path[i], NULL);
+        id = json_child(d, id, &path[i], i, NULL);
     return id;
 }
 
@@ -313,7 +345,6 @@ uint32_t json_document_at(json_document *d, uint32_t container, uint32_t positio
     if (id == JSON_NONE)
         return JSON_NONE;
     const json_node *node = json_node_at(d, id);
-    bool is_object = json_node_type(node) == JSON_OBJECT;
     if (json_is_list(id)) {
         const json_list *l = json_list_at(d, id);
         if (position >= l->count)
@@ -324,20 +355,10 @@ uint32_t json_document_at(json_document *d, uint32_t container, uint32_t positio
     }
     if (json_node_type(node) < JSON_ARRAY || position >= json_node_count(node))
         return JSON_NONE;
-    const json_node *items = json_source_of(d, id)->nodes.items;
-    uint32_t at = 0, child = (id & ~SPACE_MASK) + 1;
-    if (d->cursor_container == id && d->cursor_position <= position) {
-        at = d->cursor_position;
-        child = d->cursor_node;
-    }
-    for (; at < position; at++)
-        child = items[is_object ? child + 1 : child].next;
-    d->cursor_container = id;
-    d->cursor_position = position;
-    d->cursor_node = child;
+    uint32_t child = source_child(d, id, position, 0);
     if (key)
-        *key = child | (id & SPACE_MASK);
-    return (is_object ? child + 1 : child) | (id & SPACE_MASK);
+        *key = child;
+    return json_node_type(node) == JSON_OBJECT ? child + 1 : child;
 }
 
 bool json_document_next(json_document *d, json_cursor *cursor)

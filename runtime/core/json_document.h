@@ -28,6 +28,8 @@ enum json_failure {
     JSON_BAD_VALUE = -5, // the new value is not valid JSON or UTF-8 (see json_document.error); nothing changed
 };
 
+enum { JSON_PLACES = 4 };
+
 typedef struct json_source {
     uint32_t refs;
     bytes *bytes;
@@ -54,12 +56,14 @@ typedef struct json_document {
     uint32_t list_count, list_room;
     uint32_t *cells; // (slot, value) pairs
     uint32_t cell_count, cell_room;
-    uint32_t *map; // hash table from origin to list index + 1
+    uint32_t *map; // hash table from origin to list index + 1, once there are many lists
     uint32_t map_room;
-    uint32_t cursor_container, cursor_position, cursor_node; // where the last look-up by position ended
-    bytes *scratch;                                          // the last decoded or joined text
-    output *finished;                                        // the present content as output, once asked for
-    output **retired;                                        // what was lent before later edits
+    struct json_place {
+        uint32_t container, position, node;
+    } places[JSON_PLACES]; // where the last look-ups by position ended, by level of the path
+    bytes *scratch;        // the last decoded or joined text
+    output *finished;      // the present content as output, once asked for
+    output **retired;      // what was lent before later edits
     uint32_t retired_count;
 } json_document;
 
@@ -97,8 +101,8 @@ int json_document_get_key(json_document *d, uint32_t from, const char *key, size
 int json_document_read(json_document *d, uint32_t id, json_value *out);
 // Number of elements or members; -1: not a container.
 int64_t json_document_count(json_document *d, uint32_t id);
-// Id of the element or member value at position (from 0); for members *key becomes the key's id. In order,
-// this takes constant time. JSON_NONE: no such position.
+// Id of the element or member value at position (from 0); for members *key becomes the key's id. Asked for in
+// order, also in nested loops over paths, this takes constant time. JSON_NONE: no such position.
 uint32_t json_document_at(json_document *d, uint32_t container, uint32_t position, uint32_t *key);
 // Walks over a container in order, each step in constant time, also while the document is edited.
 typedef struct json_cursor {

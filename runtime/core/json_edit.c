@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FEW_LISTS = 8 }; // up to here, looking at all of them is faster than a hash table
+
 // Nesting inside one new value; the plugin that made it may splice a client's value of depth 64.
 static const json_limits value_limits = {.max_depth = 256, .max_nodes = 1 << 28};
 
@@ -131,8 +133,10 @@ bool json_changing(json_document *d)
 
 static bool map_add(json_document *d, uint32_t list)
 {
+    if (list < FEW_LISTS)
+        return true;
     if (2 * (d->list_count + 1) > d->map_room) {
-        uint32_t room = d->map_room > 0 ? d->map_room * 2 : 16;
+        uint32_t room = d->map_room > 0 ? d->map_room * 2 : 4 * FEW_LISTS;
         uint32_t *map = calloc(room, sizeof(*map));
         if (!map)
             return false;
@@ -261,7 +265,7 @@ static int check_path(json_document *d, const json_step *path, size_t count, boo
         *made = i;
         if (i + 1 == count)
             break;
-        id = json_child(d, id, &path[i], NULL);
+        id = json_child(d, id, &path[i], i, NULL);
         if (id != JSON_NONE)
             continue;
         if (!path[i].key)
@@ -283,11 +287,11 @@ static uint32_t open_path(json_document *d, const json_step *path, size_t count)
         return JSON_NONE;
     d->root = list;
     for (size_t i = 0; i < count; i++) {
-        uint32_t entry, child = open_container(d, json_child(d, list, &path[i], &entry));
+        uint32_t entry, child = open_container(d, json_child(d, list, &path[i], i, &entry));
         if (child == JSON_NONE)
             return JSON_NONE;
         // Look up again: opening may have moved the cells and the lists.
-        json_child(d, list, &path[i], &entry);
+        json_child(d, list, &path[i], i, &entry);
         json_entry(d, json_list_at(d, list), entry)[1] = child;
         list = child;
     }
@@ -326,7 +330,7 @@ int json_document_set(json_document *d, const json_step *path, size_t count, uin
     uint32_t list = open_path(d, path, made);
     if (list == JSON_NONE)
         return JSON_NO_MEMORY;
-    uint32_t position, old = json_child(d, list, &path[made], &position);
+    uint32_t position, old = json_child(d, list, &path[made], made, &position);
     if (old != JSON_NONE) {
         json_entry(d, json_list_at(d, list), position)[1] = value;
         return 0;
@@ -383,7 +387,7 @@ int json_document_remove(json_document *d, const json_step *path, size_t count)
     uint32_t list = open_path(d, path, made), position;
     if (list == JSON_NONE)
         return JSON_NO_MEMORY;
-    json_child(d, list, &path[made], &position);
+    json_child(d, list, &path[made], made, &position);
     json_list *l = json_list_at(d, list);
     uint32_t *entry = json_entry(d, l, position);
     memmove(entry, entry + 2, 2 * (size_t)(l->count - position - 1) * sizeof(*entry));

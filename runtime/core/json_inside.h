@@ -54,8 +54,9 @@ static inline uint32_t *json_entry(const json_document *d, const json_list *l, u
 bool json_ready(json_document *d);
 // The present id of a value: an edited container instead of what it was made from.
 uint32_t json_resolve(const json_document *d, uint32_t id);
-// One step down from a resolved id. For members, *entry (may be NULL) becomes the position in an edited list.
-uint32_t json_child(json_document *d, uint32_t id, const json_step *step, uint32_t *entry);
+// One step down from a resolved id; level is its number in the path. In an edited container, *entry (may be
+// NULL) becomes the position.
+uint32_t json_child(json_document *d, uint32_t id, const json_step *step, size_t level, uint32_t *entry);
 // Before an edit: puts aside what was made from the present content. false: out of memory.
 bool json_changing(json_document *d);
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 // A span of base from this size on is referenced; below, copying costs less than another segment.
-enum { REFERENCE_SIZE = 4096 };
+enum { REFERENCE_SIZE = 4096, FEW_PARTS = 8 };
 
 typedef struct part {
     size_t from; // offset in base, or in the gathered bytes
@@ -25,6 +25,7 @@ typedef struct sink {
     size_t total;
     part *parts;
     size_t count, room;
+    bool is_few; // parts is the caller's array
 } sink;
 
 static void add_part(sink *s, part p)
@@ -35,12 +36,15 @@ static void add_part(sink *s, part p)
         return;
     }
     if (s->count == s->room) {
-        size_t room = s->room > 0 ? s->room * 2 : 8;
-        part *parts = realloc(s->parts, room * sizeof(*parts));
+        size_t room = s->room * 2;
+        part *parts = realloc(s->is_few ? NULL : s->parts, room * sizeof(*parts));
         if (!parts) {
             s->failed = true;
             return;
         }
+        if (s->is_few)
+            memcpy(parts, s->parts, s->count * sizeof(*parts));
+        s->is_few = false;
         s->parts = parts;
         s->room = room;
     }
@@ -219,16 +223,17 @@ static output *output_whole(json_document *d)
 static output *output_parts(json_document *d)
 {
     size_t room = d->base->bytes->size < 4 * REFERENCE_SIZE ? d->base->bytes->size : REFERENCE_SIZE;
-    sink s = {.d = d, .reference_size = REFERENCE_SIZE};
+    part few_parts[FEW_PARTS];
+    segment few_segments[FEW_PARTS], *segments = few_segments;
+    sink s = {.d = d, .reference_size = REFERENCE_SIZE, .parts = few_parts, .room = FEW_PARTS, .is_few = true};
     output *o = NULL;
-    segment *segments = NULL;
     s.gathered = bytes_new(room + (d->patch ? d->patch->bytes->size % (4 * REFERENCE_SIZE) : 0) + 64);
     if (!s.gathered)
         return NULL;
     emit_document(&s);
-    if (!s.failed)
+    if (!s.is_few)
         segments = malloc(s.count * sizeof(*segments));
-    if (segments) {
+    if (!s.failed && segments) {
         for (size_t i = 0; i < s.count; i++) {
             bytes *owner = s.parts[i].is_base ? d->base->bytes : s.gathered;
             segments[i] = (segment){owner->data + s.parts[i].from, s.parts[i].size, bytes_hold(owner)};
@@ -237,8 +242,10 @@ static output *output_parts(json_document *d)
         for (size_t i = 0; !o && i < s.count; i++)
             bytes_drop(segments[i].owner);
     }
-    free(segments);
-    free(s.parts);
+    if (!s.is_few) {
+        free(segments);
+        free(s.parts);
+    }
     bytes_drop(s.gathered);
     return o;
 }

@@ -65,7 +65,7 @@ static const uint8_t *scan_escape(scan *s, const uint8_t *p)
 static inline const uint8_t *scan_string(scan *s, const uint8_t *p, uint32_t *flags)
 {
     for (;;) {
-        p = json_find_special(p, s->end, s->base);
+        p = json_find_special_near(p, s->end, s->base);
         if (p == s->end)
             return scan_fail(s, "string is not closed", p);
         if (*p == '"')
@@ -347,6 +347,14 @@ bool json_scan(json_nodes *nodes, const char *data, size_t size, const json_limi
 {
     nodes->count = 0;
     return json_scan_append(nodes, data, 0, size, limits, error) != JSON_NONE;
+}
+
+bool json_check(const char *data, size_t size, json_error *error)
+{
+    json_nodes nodes = {0};
+    bool ok = json_scan(&nodes, data, size, &(json_limits){.max_depth = 256, .max_nodes = 1 << 28}, error);
+    json_nodes_free(&nodes);
+    return ok;
 }
 
 void json_nodes_free(json_nodes *nodes)

@@ -9,16 +9,6 @@
 #if defined(__SSE2__)
 #include <immintrin.h>
 
-// Bits of the special bytes among 16. One signed comparison finds control characters and non-ASCII.
-static inline uint32_t special_mask(const uint8_t *p)
-{
-    __m128i v = _mm_loadu_si128((const __m128i *)p);
-    __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
-    __m128i slash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
-    __m128i other = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20));
-    return (uint32_t)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, slash), other));
-}
-
 __attribute__((target("avx2"))) static inline __m256i special_32(const uint8_t *p)
 {
     __m256i v = _mm256_loadu_si256((const __m256i *)p);
@@ -45,7 +35,7 @@ static const uint8_t *find_special_long(const uint8_t *p, const uint8_t *end, co
     if (end - p >= 256 && __builtin_cpu_supports("avx2"))
         p = skip_plain_avx2(p, end);
     for (; end - p >= 16; p += 16) {
-        uint32_t mask = special_mask(p);
+        uint32_t mask = json_special_mask(p);
         if (mask != 0)
             return p + __builtin_ctz(mask);
     }
@@ -53,7 +43,7 @@ static const uint8_t *find_special_long(const uint8_t *p, const uint8_t *end, co
         return end;
     size_t left = (size_t)(end - p);
     if (end - floor >= 16) { // look at the last 16 bytes again, and leave out those before p
-        uint32_t mask = special_mask(end - 16) >> (16 - left);
+        uint32_t mask = json_special_mask(end - 16) >> (16 - left);
         return mask != 0 ? p + __builtin_ctz(mask) : end;
     }
     while (p < end && *p != '"' && *p != '\\' && *p >= 0x20 && *p < 0x80)
@@ -64,7 +54,7 @@ static const uint8_t *find_special_long(const uint8_t *p, const uint8_t *end, co
 const uint8_t *json_find_special(const uint8_t *p, const uint8_t *end, const uint8_t *floor)
 {
     for (int i = 0; i < 4 && end - p >= 16; i++, p += 16) {
-        uint32_t mask = special_mask(p);
+        uint32_t mask = json_special_mask(p);
         if (mask != 0)
             return p + __builtin_ctz(mask);
     }

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const json_limits raw_limits = {.max_depth = 256, .max_nodes = 1 << 28};
-
 json_writer *json_writer_new(size_t capacity)
 {
     json_writer *w = calloc(1, sizeof(*w));
@@ -196,15 +194,13 @@ void json_writer_null(json_writer *w)
 
 void json_writer_raw(json_writer *w, const char *text, size_t size)
 {
-    json_nodes nodes = {0};
     json_error error;
     if (w->error)
         return;
-    if (json_scan(&nodes, text, size, &raw_limits, &error))
+    if (json_check(text, size, &error))
         plain_value(w, text, size);
     else
-        fail(w, "raw text is not one JSON value");
-    json_nodes_free(&nodes);
+        fail(w, error.message);
 }
 
 void json_writer_node(json_writer *w, json_document *d, uint32_t id)
@@ -300,16 +296,4 @@ const char *json_writer_written(const json_writer *w, size_t *size)
         return NULL;
     *size = w->out->size;
     return w->out->data;
-}
-
-uint32_t json_document_put_written(json_document *d, json_writer *w)
-{
-    const char *error = json_writer_error(w, true);
-    uint32_t id = JSON_NONE;
-    if (error)
-        d->error = (json_error){.message = error};
-    else
-        id = json_document_put_raw(d, w->out->data, w->out->size);
-    json_writer_reset(w);
-    return id;
 }

@@ -57,8 +57,6 @@ const char *json_writer_error(const json_writer *w, bool finished);
 bytes *json_writer_take(json_writer *w);
 // The same as a document, scanned when it is first read.
 json_document *json_writer_document(json_writer *w);
-// Puts the written value into a document as json_document_put_raw() does; the writer begins anew.
-uint32_t json_document_put_written(json_document *d, json_writer *w);
 // The written text, which stays in the writer. NULL: failed or not finished.
 const char *json_writer_written(const json_writer *w, size_t *size);
 

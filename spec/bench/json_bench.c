@@ -1,6 +1,6 @@
 // What the JSON document costs: parse alone, and parse + set "model" + output, for the three bodies that the
 // design names, and the scan of one streamed event. Prints a table; best of several rounds.
-// Build: make build/obj/bench/json_bench, or cc -O2 -Iruntime spec/bench/json_bench.c runtime/core/*.c
+// Build: cc -O2 -D_GNU_SOURCE -Iruntime spec/bench/json_bench.c runtime/core/json*.c runtime/core/bytes.c
 #include "core/json_document.h"
 
 #include <stdio.h>

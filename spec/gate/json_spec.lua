@@ -59,6 +59,8 @@ describe("gate.json", function()
       assert.equal("user", messages:get(1, "role"))
       assert.equal(0, #messages:get(2, "content"))
       assert.equal(7, #doc:get())
+      assert.same({ 2, 2, 7 }, { doc:count("messages"), messages:count(1), doc:count() })
+      assert.is_nil(doc:count("model") or doc:count("absent") or messages:count(9))
       assert.same({ "user", "assistant" }, { messages:get(1):get("role"), messages:get(2):get("role") })
       assert.equal("string", messages:type(1, "content"))
     end)
@@ -332,14 +334,17 @@ describe("gate.json", function()
       loop[1] = loop
       for _, value in ipairs({
         1 / 0, -1 / 0, 0 / 0, print, coroutine.create(print), { 1, nil, 3 }, { 1, a = 2 }, { [0] = 1 }, { [1.5] = 1 },
-        { [true] = 1 }, { a = print }, "\xff", { ["\xff"] = 1 }, json.raw("1 2"), json.raw(""), loop,
+        { [true] = 1 }, { a = print }, "\xff", { ["\xff"] = 1 }, loop,
         { [2] = 1 }, io.stdout,
       }) do
         assert.is_false(pcall(json.encode, value))
       end
       assert.is_false(pcall(json.encode))
-      assert.has_error(function() json.object({ { "a", 1 }, { "a", 2 } }) end, 'json.object: key "a" twice')
-      assert.has_error(function() json.object({ a = 1 }) end)
+      assert.has_error(function() json.encode(json.object({ { "a", 1 }, { "a", 2 } })) end, "json: duplicate key")
+      assert.has_error(function() json.object({ a = 1 }) end,
+        "json.object: member a is not { key, value } (json.null stands for null)")
+      assert.has_error(function() json.raw("1,2") end, "json.raw: not JSON at byte 1: text goes on after the value")
+      assert.has_error(function() json.raw("") end)
       assert.has_error(function() json.object({ { "a" } }) end)
       local marked = json.array({})
       marked.x = 1
@@ -362,6 +367,8 @@ describe("gate.json", function()
       w:close_string()
       w:key("o")
       w:node(source:get("o"))
+      w:key("c")
+      w:copy(source, "o", "x")
       w:key("list")
       w:open_array()
       w:integer(-5)
@@ -374,7 +381,7 @@ describe("gate.json", function()
       w:close_array()
       w:close_object()
       local doc = w:document()
-      assert.equal([[{"data":"QUJD","t":"a\n\u00e9","o":{ "x" : [] },]] ..
+      assert.equal([[{"data":"QUJD","t":"a\n\u00e9","o":{ "x" : [] },"c":[],]] ..
         '"list":[-5,0.5,false,null,"s",[ 1 ],{"a":null,"b":1}]}',
         doc:bytes())
       assert.equal("a\né", doc:get("t"))
@@ -390,6 +397,8 @@ describe("gate.json", function()
       w:string("no key")
       assert.has_error(function() w:document() end, "json: a value without a key")
       assert.has_error(function() w:document() end, "json: the value is not finished")
+      assert.has_error(function() w:copy(parse("{}"), "a") end, "json: nothing to copy at this path")
+      assert.has_error(function() w:value(print) end, "json: no form for a function")
       assert.has_error(function() w:integer(0.5) end, "json: not an integer: 0.5")
       w:integer(2)
       assert.equal("2", w:finish())

@@ -17,6 +17,9 @@ typedef struct json_cursor { uint32_t container, position, key, value; } json_cu
 typedef struct json_handle { json_document *const document; const uint32_t id; } json_handle;
 typedef struct json_size { size_t n; } json_size;
 
+bool json_check(const char *data, size_t size, json_error *error);
+size_t json_format_number(char *out, double number);
+
 json_document *json_document_parse(bytes *data, const json_limits *limits, json_error *error);
 json_document *json_document_parse_copy(const char *text, size_t size, const json_limits *limits, json_error *error);
 json_document *json_document_fork(const json_document *d);
@@ -36,7 +39,6 @@ uint32_t json_document_put_string(json_document *d, const char *text, size_t siz
 uint32_t json_document_put_raw(json_document *d, const char *text, size_t size);
 uint32_t json_document_put_number(json_document *d, double number);
 uint32_t json_document_put_node(json_document *d, json_document *from, uint32_t id);
-uint32_t json_document_put_written(json_document *d, json_writer *w);
 int json_document_set(json_document *d, const json_step *path, size_t count, uint32_t value);
 int json_document_set_string(json_document *d, const char *key, size_t key_size, const char *text, size_t size);
 int json_document_insert(json_document *d, const json_step *path, size_t count, uint32_t value);

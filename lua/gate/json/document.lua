@@ -120,6 +120,12 @@ local function kind_name(document, from, count, ...)
   return id and KIND_NAMES[C.json_document_type(document, id)]
 end
 
+local function count_of(document, from, count, ...)
+  local id = find(document, from, count, ...)
+  local children = id and C.json_document_count(document, id)
+  return children and children >= 0 and tonumber(children) or nil
+end
+
 local function to_lua(document, id)
   local kind = C.json_document_read(document, id, value)
   if kind < ARRAY_KIND then
@@ -161,7 +167,7 @@ local function put(document, new)
   elseif istype(document_type, new) then
     id = C.json_document_put_node(document, new, ROOT)
   else
-    id = C.json_document_put_written(document, encoder.to_writer(new, 3))
+    id = C.json_document_put_raw(document, encoder.to_buffer(new, 3))
   end
   if id == NONE then
     raise_failure(document, MISSING, 3)
@@ -210,6 +216,12 @@ end
 function Document:node(...)
   local id = find(self, ROOT, select("#", ...), ...)
   return id and new_node(self, id)
+end
+
+--- Number of elements or members of the value at a path; nil: not a container, or nothing there.
+---@return integer?
+function Document:count(...)
+  return count_of(self, ROOT, select("#", ...), ...)
 end
 
 --- A plain Lua copy, for reading: arrays are marked, null is json.null.
@@ -330,6 +342,11 @@ function Node:node(...)
   return id and new_node(self.document, id)
 end
 
+---@return integer?
+function Node:count(...)
+  return count_of(self.document, self.id, select("#", ...), ...)
+end
+
 function Node:table(...)
   return copy(self.document, self.id, select("#", ...), ...)
 end
@@ -384,5 +401,5 @@ ffi.metatype(new_handle, {
 
 -- For gate.json. `value` is what the C calls read into before read_result().
 return {
-  own = own, to_lua = to_lua, raise_failure = raise_failure, value = value, read_result = read_result,
+  own = own, find = find, to_lua = to_lua, raise_failure = raise_failure, value = value, read_result = read_result,
 }

@@ -1,5 +1,8 @@
 --- Lua values as JSON text, the same text every time: members in declared order (json.object), else sorted by
 --- key; never in the order of `pairs`, which differs from process to process.
+--- The text is put together in Lua's own string buffer, not through json_writer: one crossing into C at the end
+--- (which also checks it) costs less than one for every piece.
+local buffer = require("string.buffer")
 local ffi = require("ffi")
 local core = require("gate.json.core")
 local values = require("gate.json.values")
@@ -7,10 +10,41 @@ local values = require("gate.json.values")
 local C, ROOT = core.C, core.ROOT
 local null, ARRAY, OBJECT, NUMBER, RAW = values.null, values.ARRAY, values.OBJECT, values.NUMBER, values.RAW
 local getmetatable, next, type, istype = getmetatable, next, type, ffi.istype
+local find, gsub, sort = string.find, string.gsub, table.sort
 local int64, uint64 = ffi.typeof("int64_t"), ffi.typeof("uint64_t")
 local MAX_DEPTH = 128
 
+-- Filled anew by each call; nothing in here yields or calls foreign code.
+local out = buffer.new(1024)
+local size = ffi.new("json_size")
+local failure = ffi.new("json_error")
+local number_text = ffi.new("char[32]")
+
+local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r",
+  ["\t"] = "\\t", ["\127"] = "\127" }
+for byte = 0, 31 do
+  local character = string.char(byte)
+  ESCAPES[character] = ESCAPES[character] or ("\\u%04x"):format(byte)
+end
+
 local write
+
+local function write_string(text)
+  if find(text, '[%c"\\]') then
+    text = gsub(text, '[%c"\\]', ESCAPES)
+  end
+  out:put('"', text, '"')
+end
+
+local function write_number(number)
+  if number % 1 == 0 and number < 1e14 and number > -1e14 and number ~= 0 then
+    out:put(number)
+  elseif number - number ~= 0 then
+    error("json: number is not finite", 0)
+  else
+    out:putcdata(number_text, C.json_format_number(number_text, number))
+  end
+end
 
 -- Number of elements when the keys are 1..n; nil for a map. Anything between raises.
 local function sequence_length(t)
@@ -37,76 +71,93 @@ local function sequence_length(t)
   return count
 end
 
-local function write_list(w, t, count, depth)
-  C.json_writer_open_array(w)
-  for i = 1, count do
-    write(w, t[i], depth)
+local function write_pairs(t, depth)
+  for i = 1, #t do
+    local pair = t[i]
+    out:put(i == 1 and "{" or ",")
+    write_string(pair[1])
+    out:put(":")
+    write(pair[2], depth + 1)
   end
-  C.json_writer_close_array(w)
+  out:put(#t == 0 and "{}" or "}")
 end
 
-local function write_table(w, t, depth)
-  if depth > MAX_DEPTH then
-    error("json: nested too deeply, or a table inside itself", 0)
-  end
-  local mark = getmetatable(t)
-  if mark == NUMBER or mark == RAW then
-    C.json_writer_raw(w, t.text, #t.text)
-    return
-  end
-  if mark == OBJECT then
-    C.json_writer_open_object(w)
-    for i = 1, #t do
-      C.json_writer_key(w, t[i][1], #t[i][1])
-      write(w, t[i][2], depth + 1)
-    end
-    C.json_writer_close_object(w)
-    return
-  end
-  local count = sequence_length(t)
-  if count then
-    return write_list(w, t, count, depth + 1)
-  end
-  if mark == ARRAY then
-    if next(t) ~= nil then
-      error("json: an array with strings as keys", 0)
-    end
-    return write_list(w, t, 0, depth)
-  end
+local function write_map(t, depth)
   local keys, n = {}, 0
   for key in next, t do
     n = n + 1
     keys[n] = key
   end
-  table.sort(keys)
-  C.json_writer_open_object(w)
+  sort(keys)
+  out:put("{")
   for i = 1, n do
-    C.json_writer_key(w, keys[i], #keys[i])
-    write(w, t[keys[i]], depth + 1)
+    if i > 1 then
+      out:put(",")
+    end
+    write_string(keys[i])
+    out:put(":")
+    write(t[keys[i]], depth + 1)
   end
-  C.json_writer_close_object(w)
+  out:put("}")
+end
+
+local function write_table(t, depth)
+  if depth > MAX_DEPTH then
+    error("json: nested too deeply, or a table inside itself", 0)
+  end
+  local mark = getmetatable(t)
+  if mark == NUMBER or mark == RAW then
+    out:put(t.text)
+    return
+  elseif mark == OBJECT then
+    return write_pairs(t, depth)
+  end
+  local count = sequence_length(t)
+  if not count then
+    if mark ~= ARRAY then
+      return write_map(t, depth)
+    elseif next(t) ~= nil then
+      error("json: an array with strings as keys", 0)
+    end
+    count = 0
+  end
+  out:put("[")
+  for i = 1, count do
+    if i > 1 then
+      out:put(",")
+    end
+    write(t[i], depth + 1)
+  end
+  out:put("]")
+end
+
+local function write_node(document, id)
+  local raw = C.json_document_raw(document, id, size)
+  if raw == nil then
+    error("json: the document was freed", 0)
+  end
+  out:putcdata(raw, size.n)
 end
 
 -- Writes any value that JSON has a form for; raises (without a position) for all others.
-function write(w, value, depth)
+function write(value, depth)
   local kind = type(value)
   if kind == "string" then
-    C.json_writer_string(w, value, #value)
+    write_string(value)
   elseif kind == "number" then
-    C.json_writer_number(w, value)
+    write_number(value)
   elseif kind == "boolean" then
-    C.json_writer_boolean(w, value)
+    out:put(value and "true" or "false")
   elseif kind == "table" then
-    write_table(w, value, depth)
+    write_table(value, depth)
   elseif value == null then
-    C.json_writer_null(w)
+    out:put("null")
   elseif istype(core.handle, value) then
-    C.json_writer_node(w, value.document, value.id)
+    write_node(value.document, value.id)
   elseif istype(core.document, value) then
-    C.json_writer_node(w, value, ROOT)
+    write_node(value, ROOT)
   elseif istype(int64, value) or istype(uint64, value) then
-    local digits = tostring(value):match("^%-?%d+")
-    C.json_writer_raw(w, digits, #digits)
+    out:put((tostring(value):match("^%-?%d+")))
   elseif value == nil then
     error("json: nil where a value is needed (json.null stands for null)", 0)
   else
@@ -114,35 +165,34 @@ function write(w, value, depth)
   end
 end
 
--- One writer for all: nothing in here yields or calls foreign code.
-local shared = ffi.gc(C.json_writer_new(1024), C.json_writer_free)
-local size = ffi.new("json_size")
+local M = {}
 
-local M = { write = write }
-
---- Fills the shared writer with one value. Raises with the caller's position when the value has no JSON form.
+--- The text of a value, in the shared buffer: a pointer and a size, good until the next call. Not checked yet: UTF-8
+--- and keys that occur twice are for the scan that follows. Raises with the caller's position when the value has no
+--- JSON form.
 ---@param value any
 ---@param level integer As for `error`.
-function M.to_writer(value, level)
-  C.json_writer_reset(shared)
-  local ok, message = pcall(write, shared, value, 1)
-  if ok then
-    local failure = C.json_writer_error(shared, true)
-    if failure == nil then
-      return shared
-    end
-    message = "json: " .. ffi.string(failure)
+---@return ffi.cdata* text `const char *`
+---@return integer size
+function M.to_buffer(value, level)
+  out:reset()
+  local ok, message = pcall(write, value, 1)
+  if not ok then
+    error(message, level + 1)
   end
-  error(message, level + 1)
+  return out:ref()
 end
 
 --- The text of a value. Raises for what JSON cannot say: NaN, infinities, functions, tables that are both list and
---- map, lists with holes, text that is not UTF-8.
+--- map, lists with holes, text that is not UTF-8, a key twice.
 ---@param value any
 ---@return string
 function M.encode(value)
-  local w = M.to_writer(value, 2)
-  return ffi.string(C.json_writer_written(w, size), size.n)
+  local text, length = M.to_buffer(value, 2)
+  if not C.json_check(text, length, failure) then
+    error("json: " .. ffi.string(failure.message), 2)
+  end
+  return ffi.string(text, length)
 end
 
 return M

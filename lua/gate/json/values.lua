@@ -1,6 +1,10 @@
 --- What Lua has no value for: JSON null, arrays and objects whose form is declared, numbers that no double
 --- holds, and ready JSON text.
+local ffi = require("ffi")
+local core = require("gate.json.core")
+
 local values = {}
+local failure = ffi.new("json_error")
 
 --- JSON null. The same value that cjson uses, so that data of either can be given to the other.
 values.null = require("cjson").null
@@ -43,29 +47,27 @@ function values.object(pairs_list)
   if type(pairs_list) ~= "table" then
     error("json.object: a list of { key, value } is expected, not " .. type(pairs_list), 2)
   end
-  local seen, count = {}, 0
-  for _ in next, pairs_list do
+  local count = 0
+  for i, pair in next, pairs_list do
+    if type(pair) ~= "table" or type(pair[1]) ~= "string" or pair[2] == nil then
+      error("json.object: member " .. tostring(i) .. " is not { key, value } (json.null stands for null)", 2)
+    end
     count = count + 1
   end
-  for i = 1, count do
-    local pair = pairs_list[i]
-    if type(pair) ~= "table" or type(pair[1]) ~= "string" or pair[2] == nil then
-      error("json.object: member " .. i .. " is not { key, value } (json.null stands for null)", 2)
-    end
-    if seen[pair[1]] then
-      error(("json.object: key %q twice"):format(pair[1]), 2)
-    end
-    seen[pair[1]] = true
+  if count ~= #pairs_list then -- a key twice is found when the text is checked
+    error("json.object: a list with a hole", 2)
   end
   return setmetatable(pairs_list, OBJECT)
 end
 
---- JSON text that goes out as it is; it is checked when it is used.
+--- JSON text of one value, that goes out as it is.
 ---@param text string
 ---@return gate.json.Raw
 function values.raw(text)
   if type(text) ~= "string" then
     error("json.raw: a string is expected, not " .. type(text), 2)
+  elseif not core.C.json_check(text, #text, failure) then
+    error(("json.raw: not JSON at byte %d: %s"):format(tonumber(failure.offset), ffi.string(failure.message)), 2)
   end
   return setmetatable({ text = text }, RAW)
 end

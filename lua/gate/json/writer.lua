@@ -3,6 +3,7 @@
 --- document() or finish().
 local ffi = require("ffi")
 local core = require("gate.json.core")
+local document = require("gate.json.document")
 local encoder = require("gate.json.encode")
 
 local C, ROOT = core.C, core.ROOT
@@ -77,12 +78,20 @@ function Writer:node(node)
   end
 end
 
+--- The untouched bytes of the value at a path of a document; nothing there raises. Like node(), without making one.
+---@param source gate.json.Doc
+---@param ... string|integer
+function Writer:copy(source, ...)
+  local id = document.find(source, ROOT, select("#", ...), ...)
+  if not id then
+    error("json: nothing to copy at this path", 2)
+  end
+  C.json_writer_node(self, source, id)
+end
+
 --- Any value that json.encode takes.
 function Writer:value(value)
-  local ok, message = pcall(encoder.write, self, value, 1)
-  if not ok then
-    error(message, 2)
-  end
+  C.json_writer_raw(self, encoder.to_buffer(value, 2))
 end
 
 --- Begins a string that is put together from text() and node_text().
@@ -115,37 +124,36 @@ local function raise_if_failed(writer)
   end
 end
 
----@param own fun(document: ffi.cdata*): gate.json.Doc
-return function(own)
-  --- What was written, as a document that owns the bytes and is scanned when it is first read. The writer begins anew.
-  ---@return gate.json.Doc
-  function Writer:document()
-    raise_if_failed(self)
-    local document = C.json_writer_document(self)
-    if document == nil then
-      error("json: out of memory", 2)
-    end
-    return own(document)
+--- What was written, as a document that owns the bytes and is scanned when it is first read. The writer begins anew.
+---@return gate.json.Doc
+function Writer:document()
+  raise_if_failed(self)
+  local written = C.json_writer_document(self)
+  if written == nil then
+    error("json: out of memory", 2)
   end
+  return document.own(written)
+end
 
-  local size = ffi.new("json_size")
+local size = ffi.new("json_size")
 
-  --- What was written, as a string. The writer begins anew.
-  ---@return string
-  function Writer:finish()
-    raise_if_failed(self)
-    local text = ffi.string(C.json_writer_written(self, size), size.n)
-    C.json_writer_reset(self)
-    return text
+--- What was written, as a string. The writer begins anew.
+---@return string
+function Writer:finish()
+  raise_if_failed(self)
+  local text = ffi.string(C.json_writer_written(self, size), size.n)
+  C.json_writer_reset(self)
+  return text
+end
+
+ffi.metatype("json_writer", { __index = Writer })
+
+---@param capacity_bytes? integer Expected size.
+---@return gate.json.Writer
+return function(capacity_bytes)
+  local writer = C.json_writer_new(capacity_bytes or 0)
+  if writer == nil then
+    error("json: out of memory", 2)
   end
-
-  ffi.metatype("json_writer", { __index = Writer })
-
-  return function(capacity_bytes)
-    local writer = C.json_writer_new(capacity_bytes or 0)
-    if writer == nil then
-      error("json: out of memory", 2)
-    end
-    return ffi.gc(writer, C.json_writer_free)
-  end
+  return ffi.gc(writer, C.json_writer_free)
 end
