@@ -1,70 +1,67 @@
---- The examples of README.md and examples/*/README.md run: what a newcomer copies works.
-local crypto = require("rt.crypto")
+-- The README's examples, run as a reader would: against `moongate run` without a configuration, and as a configuration
+-- with a plugin that is checked, served and asked.
 local examples = require("spec.support.examples")
 local process = require("spec.support.process")
-local tree = require("spec.support.tree")
 
-local KEY = "mg-readme-key"
+local README = assert(process.read_file("README.md"))
+-- What a reader's environment may offer, and this test must not.
+local NOTHING = {
+  ANTHROPIC_API_KEY = "", ANTHROPIC_AWS_API_KEY = "", ANTHROPIC_AWS_WORKSPACE_ID = "", AWS_ACCESS_KEY_ID = "", AWS_REGION = "",
+}
 
-local found, problems, files = {}, {}, {}
-local plugins = {}
-for _, name in ipairs(dofile("plugins/defaults.lua").plugins) do
-  plugins[#plugins + 1] = ("%q"):format(name)
-end
-for _, path in ipairs(tree.matching(tree.files(), "^README%.md$", "^examples/.*README%.md$")) do
-  local here, wrong = examples.find(tree.read(path), path)
-  for _, example in ipairs(here) do
-    found[#found + 1] = example
-    if example.plugin then -- after access, so that it knows who asks
-      files["plugins/" .. example.plugin .. ".lua"] = example.text
-      table.insert(plugins, 2, ("%q"):format(example.plugin))
+describe("README.md", function()
+  local found, problems = examples.find(README, "README.md")
+  local config, plugins = nil, {}
+  for _, example in ipairs(found) do
+    if example.is_config then
+      config = example.text
+    elseif example.plugin then
+      plugins["plugins/" .. example.plugin .. ".lua"] = example.text
     end
   end
-  for _, problem in ipairs(wrong) do
-    problems[#problems + 1] = problem
-  end
-end
 
-local CONFIG = ([[
-return {
-  listen = { "127.0.0.1:0" },
-  workers = 1,
-  accounts = { sim = { provider = "simulator" } },
-  keys = { { name = "reader", sha256 = "%s", user = "svc:reader" } },
-  plugins = { %s },
-}
-]]):format(crypto.sha256_hex(KEY), table.concat(plugins, ", "))
-
-describe("README", function()
-  it("says of every block of sh, js and lua whether it runs", function()
+  it("says of every block what becomes of it", function()
     assert.same({}, problems)
   end)
-end)
 
-if #found > 0 then
-  describe("the examples of README", function()
-    local gateway
+  describe("runs", function()
+    local gateway, key
 
     setup(function()
-      gateway = process.gateway({ config = CONFIG, files = files, args = { "--config", "gate.lua" } })
+      gateway = process.gateway({
+        config = nil, env = NOTHING, args = {}, ready = "serves at (http://127%.0%.0%.1:(%d+))",
+      })
+      key = gateway:wait_for("key, for this run only: (%S+)")
     end)
 
     teardown(function()
-      if gateway then
-        gateway:stop()
-      end
+      gateway:stop()
     end)
 
     for _, example in ipairs(found) do
-      if example.plugin then
-        it(example.at .. " is a plugin that loads", function() -- else the gateway would not have started
-          assert.is_truthy(gateway)
-        end)
-      elseif not example.is_left_alone then
-        it(example.at .. " does what it says", function()
-          examples.run(example, { url = gateway.url, key = KEY })
+      if example.says[1] then
+        it(example.at, function()
+          examples.run(example, { url = gateway.url, key = key })
         end)
       end
     end
+
+    it("the curl line that `make run` prints", function()
+      local line = gateway:wait_for("try:\n  (.-})'\n") .. "'"
+      local status, output = process.run({ file = "/bin/sh", args = { "-ec", line } })
+      assert.equal(0, status, output)
+      assert.matches("simulator", output)
+    end)
   end)
-end
+
+  it("its configuration and plugin pass moongate check", function()
+    local files = { ["gate.lua"] = config }
+    for path, text in pairs(plugins) do
+      files[path] = text
+    end
+    local status, output = process.run({
+      args = { "check", "--config", "gate.lua" }, files = files, env = { AWS_SECRET_ACCESS_KEY = "secret" },
+    })
+    assert.equal(0, status, output)
+  end)
+end)

@@ -2,6 +2,7 @@
 --- what becomes of it:
 ---   <!-- example: says "text" -->                run; its output must contain the text (`says` any number of times)
 ---   <!-- example: plugin NAME -->                a plugin (lua): loaded by the gateway as NAME
+---   <!-- example: config -->                     a gate.lua (lua): `moongate check` must find nothing wrong
 ---   <!-- example: not run, because REASON -->    left alone
 --- sh, js and lua blocks without such a comment are an error: nobody would notice when they break. In what runs, the
 --- address http://127.0.0.1:8787 stands for the gateway under test, $MOONGATE_KEY for a key of it.
@@ -19,15 +20,17 @@ local RUNNABLE = { sh = true, js = true, lua = true }
 ---@field at string "README.md:12"
 ---@field says string[] What its output must contain.
 ---@field plugin? string
+---@field is_config boolean
 ---@field is_left_alone boolean
 
 local function read_mark(mark, example)
   example.plugin = mark:match("^plugin ([%w_]+)")
+  example.is_config = mark == "config"
   example.is_left_alone = mark:find("^not run, because %S") ~= nil
   for text in mark:gmatch('says "([^"]+)"') do
     example.says[#example.says + 1] = text
   end
-  local does_something = example.plugin or example.is_left_alone or #example.says > 0
+  local does_something = example.plugin or example.is_config or example.is_left_alone or #example.says > 0
   if not does_something then
     return ("%s: what does %q mean?"):format(example.at, mark)
   end
