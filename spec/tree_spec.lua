@@ -127,9 +127,9 @@ describe("the tree", function()
       local folder = path:match("^(.*)/[^/]+$") or "."
       -- spec/ mirrors the tree: its folders are explained there, spec/support by spec/README.md; the parts of a plugin
       -- by the head of its init.lua; lua/meta is for editors
-      local is_mirror = folder:find("^spec/runtime") or folder:find("^spec/gate") or folder:find("^spec/plugins")
+      local is_mirror = folder:find("^spec/runtime") or folder:find("^spec/gate") or folder:find("^spec/plugins") or folder == "spec/examples"
       if not seen[folder] and not is_mirror and not folder:find("^lua/meta") and folder ~= "spec/support" and
-        not folder:find("^plugins/.") and not folder:find("^lua/gate/.") then
+        not folder:find("^plugins/.") and not folder:find("^examples/.-/") and not folder:find("^lua/gate/.") then
         seen[folder] = true
         local file = io.open(folder .. "/README.md")
         if file then
