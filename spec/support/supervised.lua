@@ -78,14 +78,11 @@ end
 
 --- What a connection says until it ends: the text, and an error if it was cut.
 function M.read_all(conn)
-  local parts, err = {}
-  while true do
-    local text
-    text, err = conn:read()
-    if not text then
-      break
-    end
+  local parts = {}
+  local text, err = conn:read()
+  while text do
     parts[#parts + 1] = text
+    text, err = conn:read()
   end
   conn:close()
   return table.concat(parts), err
