@@ -81,7 +81,7 @@ static bool put_rest(bytes *out, bool keeps_alive, int minor)
 // Writes the head of x's answer. length < 0: unknown. 0, UV_EINVAL or UV_ENOMEM; out may then hold a part.
 static int put_head(exchange *x, bytes *out, int status, const server_header *headers, size_t count, int64_t length)
 {
-    if (!http1_put_status(out, status))
+    if (status < 200 || !http1_put_status(out, status))
         return UV_EINVAL;
     for (size_t i = 0; i < count; i++) {
         const server_header *h = &headers[i];
@@ -92,8 +92,8 @@ static int put_head(exchange *x, bytes *out, int status, const server_header *he
         if (!http1_put_header(out, h->name, h->name_size, h->value, h->value_size))
             return UV_EINVAL;
     }
-    x->is_bodyless = x->is_head || status < 200 || status == 204 || status == 304;
-    x->is_chunked = length < 0 && x->minor > 0 && status >= 200 && status != 204 && status != 304;
+    x->is_bodyless = x->is_head || status == 204 || status == 304;
+    x->is_chunked = length < 0 && x->minor > 0 && status != 204 && status != 304;
     if (length < 0 && x->minor == 0)
         x->keeps_alive = false; // the end of the body is the end of the connection
     body_skip(x);
@@ -101,7 +101,7 @@ static int put_head(exchange *x, bytes *out, int status, const server_header *he
     bool ok = true;
     if (x->is_chunked)
         ok = http1_put_header(out, "transfer-encoding", 17, "chunked", 7);
-    else if (length >= 0 && status >= 200 && status != 204 && status != 304)
+    else if (length >= 0 && status != 204 && status != 304)
         ok = http1_put_length(out, (uint64_t)length);
     return ok && put_rest(out, x->keeps_alive, x->minor) ? 0 : UV_ENOMEM;
 }
@@ -117,16 +117,17 @@ bool answer_put_refusal(bytes *out, server *s, server_refusal *r, bool keeps_ali
         r->body = body;
         r->body_size = (size_t)size < sizeof(body) ? (size_t)size : sizeof(body) - 1;
     }
-    bool has_type = false, ok = http1_put_status(out, r->status);
+    bool has_type = false, has_retry = false, ok = http1_put_status(out, r->status);
     for (size_t i = 0; i < r->header_count && ok; i++) {
         const server_header *h = &r->headers[i];
         has_type |= is_named(h, "content-type", 12);
+        has_retry |= is_named(h, "retry-after", 11);
         if (!is_ours(h)) // one that cannot be sent is left out
             http1_put_header(out, h->name, h->name_size, h->value, h->value_size);
     }
     if (!has_type)
         ok = ok && http1_put_header(out, "content-type", 12, "application/json", 16);
-    if (r->status == 503)
+    if (r->status == 503 && !has_retry)
         ok = ok && http1_put_header(out, "retry-after", 11, "1", 1);
     if (r->status == 405)
         ok = ok && http1_put_header(out, "allow", 5, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", 44);

@@ -6,7 +6,7 @@
 
 #include "server_internal.h"
 
-enum { LINGER_BYTES = 4 << 20 }; // how much a closing connection still takes in
+enum { LINGER_BYTES = 64 << 20 }; // how much a closing connection still takes in: an upload that was refused, say
 
 static void on_timer(rt_timer *t);
 

@@ -1,9 +1,26 @@
-// l_server: what l_server.c (rt.server: listening) and l_request.c (its requests) share.
+// l_server: what l_server.c (rt.server: listening) and l_request.c, l_request_io.c (its requests) share.
 #ifndef MOONGATE_L_SERVER_H
 #define MOONGATE_L_SERVER_H
 
 #include "rt.h"
 #include "server.h"
+
+typedef struct request request;
+struct request {
+    exchange *x;
+    rt_task *task; // NULL during the task's first step
+    rt_wait waiter;
+    exchange_sink sink; // of req:read()
+    request *next, **link;
+    int ref;
+    bool is_reading, has_ended;
+    const char *fail_code, *fail_message; // of the streamed body
+};
+
+// The request at index 1; raises for anything else. request_live(): its exchange; raises once the task has ended.
+request *request_check(lua_State *L);
+exchange *request_live(lua_State *L);
+extern const luaL_Reg request_io_methods[];
 
 // Registers the metatable "rt.request".
 void request_open(lua_State *L);

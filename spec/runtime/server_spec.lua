@@ -195,6 +195,9 @@ describe("rt.server", function()
         elseif path == "/bad" then
           local ok, err = req:respond(200, { "x", "a\r\nb: c" }, "x")
           assert(not ok and err.code == "bad_header")
+          assert(select(2, req:respond(101, {}, "x")).code == "bad_header")
+          req:forget_head()
+          assert(not pcall(req.header, req, "host"))
           req:respond(200, {}, "fine")
         end
       end,
