@@ -159,7 +159,8 @@ bool exchange_is_started(const exchange *x);
 bool exchange_is_finished(const exchange *x);
 uint64_t exchange_bytes_out(const exchange *x); // head, framing and body handed to the connection
 int exchange_status(const exchange *x);         // 0: none yet
-// Ends the caller's part. An unanswered exchange is answered 500, a started one is aborted.
+// Ends the caller's part. An unanswered exchange is answered 500, a started one is aborted; a sink that still
+// waits for the body is told (on_fail, from inside this call).
 void exchange_release(exchange *x);
 
 // ---- for other bindings (bind/l_server.c) ----

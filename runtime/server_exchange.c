@@ -61,6 +61,8 @@ void exchange_release(exchange *x)
             exchange_refuse(x, 500, "internal", "the request could not be handled");
     }
     server *s = x->server;
+    if (x->sink)
+        body_fail(x, "client_closed", "the request is over");
     exchange_free(x);
     if (s->is_freed)
         server_free(s);

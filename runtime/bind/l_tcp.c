@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dial.h"
 #include "rt.h"
@@ -197,8 +198,8 @@ static void on_dialed(void *owner, int fd, int rc, bool is_dns)
 {
     conn *c = owner;
     c->dialing = NULL;
-    if (fd >= 0)
-        rc = stream_open(&c->s, fd);
+    if (fd >= 0 && (rc = stream_open(&c->s, fd)) != 0)
+        close(fd);
     if (rc != 0)
         fail_making(c, is_dns ? UV_EAI_NONAME : rc);
     else
