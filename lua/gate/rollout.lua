@@ -75,11 +75,12 @@ end
 
 -- The process is gone. While preparing this is the new generation's fault until proved otherwise; while committing
 -- the decision stands, and the successor begins with the new one.
-function Rollout:worker_ended(slot)
+function Rollout:worker_ended(slot, ended)
   slot.prepares_later = nil
   if self.phase == "preparing" and self.participants[slot] then
     self.participants[slot] = nil
-    self:abandon(("worker %d died while it prepared the generation"):format(slot.index))
+    self:abandon(("worker %d died while it prepared the generation (%s)"):format(slot.index,
+      ended.signal and "signal " .. ended.signal or "exit status " .. ended.status))
   elseif self.phase == "committing" and self.waiting[slot] then
     self:answered(slot)
   end

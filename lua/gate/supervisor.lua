@@ -99,11 +99,11 @@ function Supervisor:on_exit(slot, ended)
   if is_expected then
     log.event("info", "worker_ended", fields)
   else
-    fields.restart_in_ms = delay_ms
+    fields.restart_in_ms = self.live and delay_ms or nil
     log.event("error", "worker_died", fields)
   end
   if self.rollout then
-    self.rollout:worker_ended(slot)
+    self.rollout:worker_ended(slot, ended)
   end
   if self.drain then
     return
@@ -260,6 +260,10 @@ function Supervisor:on_tick()
     return
   end
   for _, slot in ipairs(self.slots) do
+    if slot.child and not slot.is_killed and slot.silent_since_ms and now_ms - slot.silent_since_ms > self.stall_ms then
+      log.event("error", "worker_without_control", { worker = slot.index, pid = slot.pid })
+      slot:kill("KILL") -- it runs, but nobody can tell it anything any more
+    end
     local age_ms = slot.page and slot.page:age_ms() or 0
     if slot.child and not slot.is_killed and age_ms > stall_limit_ms(self, slot) then
       log.event("error", "worker_stuck", {
@@ -305,9 +309,8 @@ local HANDLERS = {
     end
   end,
   silent = function(_, event)
-    if event.run == event.slot.run and event.slot.child and event.err then
-      log.event("error", "worker_silent", { worker = event.slot.index, message = text_of(event.err) })
-      event.slot:kill("KILL")
+    if event.run == event.slot.run and event.slot.child then -- most often it has just ended, which is told next
+      event.slot.silent_since_ms = time.monotonic_ms()
     end
   end,
   exit = function(self, event)

@@ -84,7 +84,7 @@ function Slot:start(args, grace_s)
   channel = assert(control.open(own_end))
   self.run = self.run + 1
   self.child, self.channel, self.page, self.pid = child, channel, shared, child:pid()
-  self.state, self.number, self.is_killed = "starting", nil, nil
+  self.state, self.number, self.is_killed, self.silent_since_ms = "starting", nil, nil, nil
   self.started_at_ms, self.serving_at_ms = time.monotonic_ms(), nil
   self:watch(self.run)
   return true

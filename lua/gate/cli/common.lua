@@ -3,8 +3,6 @@
 local bundle_of = require("gate.bundle")
 local cjson = require("cjson")
 local fs = require("rt.fs")
-local loader = require("gate.loader")
-local program_of = require("rt.program")
 local system = require("rt.system")
 local tcp = require("rt.tcp")
 
@@ -36,8 +34,8 @@ function M.build(options)
   if not bundle then
     return nil, problems
   end
-  return loader.build(bundle, {
-    env = system.getenv, number = 0, compile_program = program_of.new,
+  return require("gate.loader").build(bundle, { -- loaded here: `run` never builds, and starts without it
+    env = system.getenv, number = 0, compile_program = require("rt.program").new,
     embed = function()
       return "http://127.0.0.1:1", function() end
     end,
