@@ -21,17 +21,17 @@ static http1_fault bad_response(const char *message)
     return fault(502, "bad_response", message);
 }
 
-static bool is_token_char(unsigned char c)
-{
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
-        return true;
-    return c != 0 && strchr("!#$%&'*+-.^_`|~", c);
-}
+// RFC 9110 5.6.2
+static const bool token_chars[256] = {
+    ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['!'] = true, ['#'] = true, ['$'] = true,
+    ['%'] = true,         ['&'] = true,         ['\''] = true,        ['*'] = true, ['+'] = true, ['-'] = true,
+    ['.'] = true,         ['^'] = true,         ['_'] = true,         ['`'] = true, ['|'] = true, ['~'] = true,
+};
 
 bool http1_is_token(const char *s, size_t size)
 {
     for (size_t i = 0; i < size; i++)
-        if (!is_token_char((unsigned char)s[i]))
+        if (!token_chars[(unsigned char)s[i]])
             return false;
     return size > 0;
 }

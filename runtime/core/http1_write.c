@@ -109,13 +109,25 @@ const char *http1_reason(int status)
     }
 }
 
+// Writes n in decimal so that it ends at end; returns where it starts.
+static char *put_decimal(char *end, uint64_t n)
+{
+    do {
+        *--end = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    return end;
+}
+
 bool http1_put_status(bytes *out, int status)
 {
-    char line[80];
+    char number[3];
     if (status < 100 || status > 599)
         return false;
-    int size = snprintf(line, sizeof(line), "HTTP/1.1 %d %s\r\n", status, http1_reason(status));
-    return bytes_append(out, line, (size_t)size);
+    put_decimal(number + sizeof(number), (uint64_t)status);
+    const char *reason = http1_reason(status);
+    return bytes_reserve(out, 64) && PUT(out, "HTTP/1.1 ") && bytes_append(out, number, sizeof(number)) &&
+           PUT(out, " ") && bytes_append(out, reason, strlen(reason)) && PUT(out, "\r\n");
 }
 
 bool http1_put_request(bytes *out, const char *method, size_t method_size, const char *target, size_t target_size)
@@ -140,9 +152,12 @@ bool http1_put_header(bytes *out, const char *name, size_t name_size, const char
 
 bool http1_put_length(bytes *out, uint64_t content_length)
 {
-    char line[48];
-    int size = snprintf(line, sizeof(line), "content-length: %llu\r\n", (unsigned long long)content_length);
-    return bytes_append(out, line, (size_t)size);
+    char line[24]; // 20 digits at most
+    char *end = line + sizeof(line);
+    *--end = '\n';
+    *--end = '\r';
+    char *start = put_decimal(end, content_length);
+    return PUT(out, "content-length: ") && bytes_append(out, start, (size_t)(line + sizeof(line) - start));
 }
 
 bool http1_put_date(bytes *out, int64_t time_s)

@@ -278,6 +278,10 @@ static void test_writers(void)
           !http1_put_status(out, 600));
     CHECK(out->size == before);
     out->size = 0;
+    CHECK(http1_put_length(out, UINT64_MAX) && http1_put_length(out, 0) && http1_put_status(out, 404) &&
+          bytes_append(out, "", 1));
+    CHECK_TEXT(out->data, "content-length: 18446744073709551615\r\ncontent-length: 0\r\nHTTP/1.1 404 Not Found\r\n");
+    out->size = 0;
     CHECK(http1_put_request(out, "POST", 4, "/v1?x", 5) && http1_put_end(out) && bytes_append(out, "", 1));
     CHECK_TEXT(out->data, "POST /v1?x HTTP/1.1\r\n\r\n");
     bytes_drop(out);
