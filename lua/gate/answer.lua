@@ -17,16 +17,22 @@ function M.headers(ctx, account, call, content_type)
   return headers
 end
 
---- Names what could not be carried to the target.
+-- "dropped seed": the code, and the field that the message begins with.
+local function warning_text(warning)
+  local field = warning.message:match("^([%w_.%-]+):")
+  return field and (warning.code .. " " .. field) or warning.code
+end
+
+--- Names what could not be carried to the target: "dropped seed, changed temperature".
 function M.add_warnings(ctx, headers)
   local warnings = rawget(ctx, "warnings")
   if warnings and #warnings > 0 then
     local codes = {}
     for i = 1, #warnings do
-      codes[i] = warnings[i].code
+      codes[i] = warning_text(warnings[i])
     end
     headers[#headers + 1] = "x-moongate-warnings"
-    headers[#headers + 1] = table.concat(codes, ",")
+    headers[#headers + 1] = table.concat(codes, ", ")
   end
 end
 

@@ -40,8 +40,7 @@ function M.programs()
 end
 
 function M.open_stream(ctx)
-  local id = answer.completion_id(ctx.own.message_id)
-  return "chat", stream.open(ctx, ctx.own.include_usage, id, answer.created())
+  return "chat", stream.open(ctx, ctx.own.include_usage)
 end
 
 function M.translate_event(ctx, _, _, name, data, relay)

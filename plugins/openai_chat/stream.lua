@@ -38,25 +38,30 @@ M.rules = {
   { event = "ping", emit = { ": ping\n\n" } },
 }
 
---- Prepares a stream: the constant pieces of its chunks.
----@return string[] variables
-function M.open(ctx, include_usage, id, created)
-  local quoted = json.encode
-  local head = ('data: {"id":%s,"object":"chat.completion.chunk","created":%d,"model":%s,"choices":[{"index":0,"delta":{'):format(
-    quoted(id), created, quoted(ctx.model)
+-- A chunk up to what differs from chunk to chunk. Every chunk of a stream has the same id.
+local function head_of(s, message_id)
+  s.id = answer.completion_id(message_id)
+  return ('data: {"id":%s,"object":"chat.completion.chunk","created":%d,"model":%s,"choices":[{"index":0,"delta":{'):format(
+    json.encode(s.id), s.created, s.model
   )
+end
+
+--- Prepares a stream: the constant pieces of its chunks. The upstream's id comes with message_start.
+---@return string[] variables
+function M.open(ctx, include_usage)
   local usage = include_usage and ',"usage":null' or ""
-  ctx.own.stream = {
-    head = head,
+  local s = {
     tail = ('},"finish_reason":null}]%s}\n\n'):format(usage),
     usage_tail = usage,
     include_usage = include_usage,
-    id = id, created = created,
+    created = answer.created(), model = json.encode(ctx.model),
     tool_count = 0, -- tool calls opened so far
     tool_of = {}, -- content block index -> number of its tool call
     has_arguments = {}, -- number of a tool call -> a fragment went out
   }
-  return { head, ctx.own.stream.tail, NO_BLOCK, "0" }
+  s.head = head_of(s)
+  ctx.own.stream = s
+  return { s.head, s.tail, NO_BLOCK, "0" }
 end
 
 local function emit(relay, s, delta)
@@ -74,9 +79,14 @@ end
 
 local on = {}
 
-function on.message_start(relay, s)
+function on.message_start(relay, s, doc)
   if not s.has_role then
     s.has_role = true
+    local id = doc and doc:get("message", "id")
+    if type(id) == "string" then
+      s.head = head_of(s, id)
+      relay:set(HEAD, s.head)
+    end
     emit(relay, s, '"role":"assistant","content":""')
   end
 end
@@ -163,7 +173,7 @@ function M.finish(ctx, relay)
     answer.write_usage(w, ctx.usage or {})
     local doc = w:document()
     relay:emit(('data: {"id":%s,"object":"chat.completion.chunk","created":%d,"model":%s,"choices":[],"usage":%s}\n\n'):format(
-      json.encode(s.id), s.created, json.encode(ctx.model), doc:bytes()
+      json.encode(s.id), s.created, s.model, doc:bytes()
     ))
     doc:free()
   end

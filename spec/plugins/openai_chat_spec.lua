@@ -164,7 +164,7 @@ describe("plugins.openai_chat stream", function()
   local function run(events, include_usage, usage, stop_reason)
     local ctx = fake.ctx({ surface = "openai_chat", dialect = "openai" })
     ctx.model, ctx.usage = "m", usage
-    ctx.own.include_usage, ctx.own.message_id = include_usage, "msg_7"
+    ctx.own.include_usage = include_usage
     local out, vars = {}, {}
     local relay = {
       emit = function(_, text)
@@ -192,7 +192,7 @@ describe("plugins.openai_chat stream", function()
 
   it("gives role, texts, finish, usage and the end mark", function()
     local chunks, raw = run({
-      { "message_start", '{"type":"message_start","message":{}}' },
+      { "message_start", '{"type":"message_start","message":{"id":"msg_7"}}' },
       { "content_block_start", '{"index":0,"content_block":{"type":"text","text":""}}' },
       { "content_block_delta", '{"index":0,"delta":{"type":"text_delta","text":"a\\ud83d\\ude00\\n"}}' },
       { "content_block_stop", '{"index":0}' },
