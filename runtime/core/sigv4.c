@@ -184,7 +184,7 @@ static void derive_key(sigv4_signer *s)
     hmac_sha256_prepare(&s->key, k, sizeof(k));
     hmac_sha256_of(&s->key, s->service.data, s->service.size, k);
     hmac_sha256_prepare(&s->key, k, sizeof(k));
-    hmac_sha256_of(&s->key, SCOPE_END + 1, strlen(SCOPE_END) - 1, k);
+    hmac_sha256_of(&s->key, &SCOPE_END[1], strlen(SCOPE_END) - 1, k);
     hmac_sha256_prepare(&s->key, k, sizeof(k));
     explicit_bzero(k, sizeof(k));
 }
