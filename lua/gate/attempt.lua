@@ -113,7 +113,7 @@ local function try(ctx, req, gen, target, number)
   ctx._attempt = attempt
   local hooks = gen.hooks.on_attempt
   if hooks then
-    local result, err = pipeline.run(hooks, ctx, attempt)
+    local result, err = hooks.run(ctx, attempt)
     if err then
       attempt.error = err
       return err, true
@@ -130,7 +130,7 @@ end
 local function decide(ctx, gen, attempt, err)
   local hooks = attempt and gen.hooks.on_failure
   if hooks then
-    local decision = pipeline.run(hooks, ctx, attempt)
+    local decision = hooks.run(ctx, attempt)
     if decision == "retry" or decision == "next" or decision == "fail" then
       return decision
     end

@@ -39,22 +39,22 @@ end
 ---@param doc gate.json.Doc
 ---@return gate.json.Doc
 function methods:own_doc(doc)
-  local docs = rawget(self, "_docs")
+  local docs = self._docs
   if not docs then
     docs = {}
-    rawset(self, "_docs", docs)
+    self._docs = docs
   end
   docs[#docs + 1] = doc
   return doc
 end
 
 local function own_table(self)
-  local tables = rawget(self, "_own")
+  local tables = self._own
   if not tables then
     tables = {}
-    rawset(self, "_own", tables)
+    self._own = tables
   end
-  local plugin = rawget(self, "_plugin") or 0
+  local plugin = self._plugin
   local own = tables[plugin]
   if not own then
     own = {}
@@ -76,7 +76,7 @@ local LAZY = {
     rawset(self, "client", peer)
     return peer
   end,
-  warnings = make_list, attempts = make_list, shared = make_list,
+  warnings = make_list, shared = make_list,
 }
 
 local Ctx = { __metatable = "ctx" }
@@ -117,18 +117,20 @@ function M.new(req, id, generation, entry, request, started_at_ms)
     id = id, surface = entry.surface_name, dialect = entry.dialect, request = request, is_stream = false,
     operation = entry.operation, generation = generation.id, deadline_ms = started_at_ms + generation.request_ms,
     _req = req, _gen = generation, _entry = entry, _started_at_ms = started_at_ms, _plugin = 0, _hook = false,
+    attempts = {}, _bytes_in = 0, _status = 0, _attempt = false, _upstream_ids = false, _error = false, _reply = false,
+    _docs = false, _own = false,
   }, Ctx)
 end
 
 --- Frees every document of the request.
 ---@param self gate.Ctx
 function M.release(self)
-  local docs = rawget(self, "_docs")
+  local docs = self._docs
   if docs then
     for i = 1, #docs do
       docs[i]:free()
     end
-    rawset(self, "_docs", nil)
+    self._docs = false
   end
 end
 

@@ -4,6 +4,7 @@ local answer = require("gate.answer")
 local errors = require("gate.errors")
 local events = require("gate.events")
 local json = require("gate.json")
+local lift_of = require("gate.json.lift")
 local pipeline = require("gate.pipeline")
 local pivot = require("gate.pivot")
 
@@ -15,13 +16,13 @@ local function bad(message)
   return errors.new("upstream_bad_response", "upstream: %s", message)
 end
 
--- The pivot answer, or the error.
-local function read(ctx, gen, attempt, account, call)
-  local content_type = call:header("content-type")
+-- The answer's bytes, or the error.
+local function read(gen, call)
+  local content_type, encoding = call:header("content-type"), call:header("content-encoding")
   if content_type and content_type:find("text/event-stream", 1, true) then
     call:close()
     return nil, bad("a stream came where a document was asked for")
-  elseif call:header("content-encoding") and call:header("content-encoding") ~= "identity" then
+  elseif encoding and encoding ~= "identity" then
     call:close()
     return nil, bad("the answer has an encoding that was not asked for")
   end
@@ -29,9 +30,31 @@ local function read(ctx, gen, attempt, account, call)
   if not body then
     return nil, errors.from_transport(err)
   end
-  local doc, parse_err = json.parse(body)
+  return body, content_type
+end
+
+-- Bytes to bytes: checked, metered, passed on.
+local function pass(ctx, req, gen, attempt, account, call, body, content_type)
+  local usage, err = pivot.usage_of_text(body)
+  if err then
+    lift_of.drop(body)
+    return bad("the answer is no JSON: " .. err.message)
+  end
+  answer.set_usage(ctx, gen, attempt, usage)
+  ctx._status = attempt.status
+  local ok
+  ok, err = req:respond(attempt.status, answer.headers(ctx, account, call, content_type), body)
+  lift_of.drop(body)
+  if not ok then
+    return err
+  end
+end
+
+-- The pivot answer as a document, or the error.
+local function parse(ctx, attempt, account, body)
+  local doc, err = json.parse(body)
   if not doc then
-    return nil, bad("the answer is no JSON: " .. tostring(parse_err.message))
+    return nil, bad("the answer is no JSON: " .. tostring(err.message))
   end
   ctx:own_doc(doc)
   if not account.module.native then
@@ -41,20 +64,26 @@ local function read(ctx, gen, attempt, account, call)
     end
     ctx:own_doc(doc)
   end
-  return doc, content_type
+  return doc
 end
 
 --- Answers the client with a document.
 ---@return gate.Err? err Nothing was sent yet then.
 function M.run(ctx, req, gen, attempt, account, call)
-  local doc, err = read(ctx, gen, attempt, account, call)
+  local text, content_type = read(gen, call)
+  if not text then
+    return content_type -- the error
+  end
+  local hooks, entry = gen.hooks, ctx._entry
+  if entry.is_native and account.module.native and not (hooks.on_event or hooks.on_response) then
+    return pass(ctx, req, gen, attempt, account, call, text, content_type)
+  end
+  local doc, err = parse(ctx, attempt, account, text)
   if not doc then
     return err
   end
-  local content_type = err
   ctx.answer = doc
   answer.set_usage(ctx, gen, attempt, pivot.usage_of_answer(doc))
-  local hooks = gen.hooks
   if hooks.on_event then
     err = events.of_document(ctx, hooks.on_event, doc)
     if err then
@@ -63,7 +92,7 @@ function M.run(ctx, req, gen, attempt, account, call)
   end
   if hooks.on_response then
     local result
-    result, err = pipeline.run(hooks.on_response, ctx)
+    result, err = hooks.on_response.run(ctx)
     if err then
       return err
     elseif result then
@@ -71,7 +100,6 @@ function M.run(ctx, req, gen, attempt, account, call)
       return nil
     end
   end
-  local entry = ctx._entry
   local body, extra
   if entry.is_native then
     body = ctx.answer

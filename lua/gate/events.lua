@@ -66,7 +66,7 @@ M.no_wait = no_wait
 function M.show(event, hooks, ctx, name, data)
   event.name, event.data = name, data
   event._is_changed, event._is_dropped = false, false
-  local _, err = pipeline.run(hooks, ctx, event)
+  local _, err = hooks.run(ctx, event)
   local doc = rawget(event, "_doc")
   if doc then
     if event._is_changed and not err then

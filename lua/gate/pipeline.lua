@@ -5,7 +5,7 @@
 local crumb = require("gate.crumb")
 local errors = require("gate.errors")
 local log = require("gate.log")
-local reply_of = require("gate.plugin").is_reply
+local is_reply = require("gate.plugin").is_reply
 
 local M = {}
 
@@ -13,6 +13,7 @@ M.PHASES = { "on_access", "on_request", "on_route", "on_attempt", "on_failure", 
 
 ---@class gate.pipeline.Hooks
 ---@field n integer
+---@field run fun(ctx: gate.Ctx, extra: any): any, gate.Err?
 ---@field phase string
 ---@field fns function[]
 ---@field confs table[]
@@ -21,30 +22,6 @@ M.PHASES = { "on_access", "on_request", "on_route", "on_attempt", "on_failure", 
 ---@field names string[]
 ---@field crumbs integer[]
 ---@field is_open boolean[]
-
---- Compiles one generation's plugins.
----@param plugins { module: table, conf: table, state: any, index: integer }[] In the order of the configuration.
----@return table<string, gate.pipeline.Hooks> hooks By phase; a phase that no plugin has is false.
-function M.compile(plugins)
-  local out = {}
-  for _, phase in ipairs(M.PHASES) do
-    local hooks = { n = 0, phase = phase, fns = {}, confs = {}, states = {}, ids = {}, names = {}, is_open = {},
-      crumbs = {} }
-    for _, plugin in ipairs(plugins) do
-      local fn = plugin.module[phase]
-      if fn then
-        local n = hooks.n + 1
-        hooks.n = n
-        hooks.fns[n], hooks.confs[n], hooks.states[n] = fn, plugin.conf, plugin.state
-        hooks.ids[n], hooks.names[n] = plugin.index, plugin.module.name
-        hooks.is_open[n] = plugin.module.fail == "open"
-        hooks.crumbs[n] = crumb.label(plugin.module.name .. " " .. phase)
-      end
-    end
-    out[phase] = hooks.n > 0 and hooks or false
-  end
-  return out
-end
 
 local function normal_error(err, name)
   if type(err) == "table" and type(err.code) == "string" then
@@ -68,6 +45,85 @@ local function call_open(hooks, i, ctx, extra)
   ctx:warn("plugin_failed", "plugin %s was skipped", hooks.names[i])
 end
 
+-- The body of a phase, written out hook by hook: no loop, no table, no closure when it runs, and each
+-- call site of a hook is its own for the compiler.
+local function write_phase(hooks)
+  local out = { [[
+local ctx_page, fns, confs, states, crumbs, names, call_open, hooks, normal_error, is_reply = ...
+return function(ctx, extra)
+  local page = ctx_page.page
+  local result, err
+  ctx._hook = hooks.phase
+]] }
+  for i = 1, hooks.n do
+    local call = hooks.is_open[i] and ("call_open(hooks, %d, ctx, extra)"):format(i)
+      or ("fns[%d](ctx, confs[%d], states[%d], extra)"):format(i, i, i)
+    out[#out + 1] = ([[
+  ctx._plugin = %d
+  page.crumb = crumbs[%d]
+  result, err = %s
+]]):format(hooks.ids[i], i, call)
+    if hooks.phase == "on_route" then
+      -- Every plugin sees, and may replace, the targets of the ones before.
+      out[#out + 1] = ([[
+  if err ~= nil then
+    ctx._plugin = 0
+    page.crumb = 0
+    return nil, normal_error(err, names[%d])
+  elseif result ~= nil then
+    if is_reply(result) then
+      ctx._plugin = 0
+      page.crumb = 0
+      return result
+    end
+    ctx.targets = result
+  end
+]]):format(i)
+    else
+      out[#out + 1] = ([[
+  if result ~= nil or err ~= nil then
+    ctx._plugin = 0
+    page.crumb = 0
+    if err ~= nil then
+      return nil, normal_error(err, names[%d])
+    end
+    return result
+  end
+]]):format(i)
+    end
+  end
+  out[#out + 1] = "  ctx._plugin = 0\n  page.crumb = 0\nend\n"
+  return table.concat(out)
+end
+
+--- Compiles one generation's plugins.
+---@param plugins { module: table, conf: table, state: any, index: integer }[] In the order of the configuration.
+---@return table<string, gate.pipeline.Hooks> hooks By phase; a phase that no plugin has is false.
+function M.compile(plugins)
+  local out = {}
+  for _, phase in ipairs(M.PHASES) do
+    local hooks = { n = 0, phase = phase, fns = {}, confs = {}, states = {}, ids = {}, names = {}, is_open = {},
+      crumbs = {} }
+    for _, plugin in ipairs(plugins) do
+      local fn = plugin.module[phase]
+      if fn then
+        local n = hooks.n + 1
+        hooks.n = n
+        hooks.fns[n], hooks.confs[n], hooks.states[n] = fn, plugin.conf, plugin.state
+        hooks.ids[n], hooks.names[n] = plugin.index, plugin.module.name
+        hooks.is_open[n] = plugin.module.fail == "open"
+        hooks.crumbs[n] = crumb.label(plugin.module.name .. " " .. phase)
+      end
+    end
+    if hooks.n > 0 then
+      hooks.run = assert(load(write_phase(hooks), "=pipeline " .. phase))(
+        crumb, hooks.fns, hooks.confs, hooks.states, hooks.crumbs, hooks.names, call_open, hooks, normal_error, is_reply)
+    end
+    out[phase] = hooks.n > 0 and hooks or false
+  end
+  return out
+end
+
 --- Code of a surface or a provider begins: whose it is, for ctx.own, the log and the supervisor.
 ---@param ctx gate.Ctx
 ---@param part { index: integer, crumb: integer } A route's entry or an account.
@@ -82,61 +138,14 @@ function M.leave(ctx)
   crumb.page.crumb = 0
 end
 
---- Runs one phase.
+--- Runs one phase. on_route: what a plugin returns are the targets, and the next one runs.
 ---@param hooks gate.pipeline.Hooks
 ---@param ctx gate.Ctx
 ---@param extra any Attempt or event.
----@return any result What a hook returned: a reply, targets, a decision. nil: go on.
+---@return any result What a hook returned: a reply, a decision. nil: go on.
 ---@return gate.Err? err
 function M.run(hooks, ctx, extra)
-  local page = crumb.page
-  ctx._hook = hooks.phase
-  for i = 1, hooks.n do
-    ctx._plugin = hooks.ids[i]
-    page.crumb = hooks.crumbs[i]
-    local result, err
-    if hooks.is_open[i] then
-      result, err = call_open(hooks, i, ctx, extra)
-    else
-      result, err = hooks.fns[i](ctx, hooks.confs[i], hooks.states[i], extra)
-    end
-    if result ~= nil or err ~= nil then
-      local name = hooks.names[i]
-      ctx._plugin = 0
-      page.crumb = 0
-      if err ~= nil then
-        return nil, normal_error(err, name)
-      end
-      return result
-    end
-  end
-  ctx._plugin = 0
-  page.crumb = 0
-end
-
---- Runs on_route: every plugin sees, and may replace, the targets of the ones before.
----@return gate.Reply? reply
----@return gate.Err? err
-function M.run_route(hooks, ctx)
-  for i = 1, hooks.n do
-    ctx._plugin, ctx._hook = hooks.ids[i], "on_route"
-    crumb.page.crumb = hooks.crumbs[i]
-    local result, err
-    if hooks.is_open[i] then
-      result, err = call_open(hooks, i, ctx)
-    else
-      result, err = hooks.fns[i](ctx, hooks.confs[i], hooks.states[i])
-    end
-    if err ~= nil then
-      return nil, normal_error(err, hooks.names[i])
-    elseif reply_of(result) then
-      return result
-    elseif result ~= nil then
-      ctx.targets = result
-    end
-  end
-  ctx._plugin = 0
-  crumb.page.crumb = 0
+  return hooks.run(ctx, extra)
 end
 
 --- Runs on_end: every plugin's, whatever the others do.

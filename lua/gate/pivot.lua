@@ -3,6 +3,7 @@
 --- Source: wire/messages-api.md sections 4 and 7 (November 2026).
 local errors = require("gate.errors")
 local json = require("gate.json")
+local lift_of = require("gate.json.lift")
 
 local M = {}
 
@@ -105,6 +106,39 @@ function M.usage_of_relay(relay)
   return usage
 end
 
+local answer_lift = lift_of.new((function()
+  local paths = {}
+  for i, row in ipairs(USAGE) do
+    paths[i] = { "usage", unpack(row[2]) }
+  end
+  return paths
+end)())
+
+local function lifted(out, i)
+  local value = out[i]
+  return value >= 0 and value or nil
+end
+
+--- Usage counters of an answer that nobody needs as a document; in the order of USAGE above.
+---@param text lightuserdata|string `bytes *`; it stays the caller's.
+---@return gate.Usage? usage nil: the answer has none.
+---@return gate.Err? err `bad_json`
+function M.usage_of_text(text)
+  local ok, err = answer_lift:run(text)
+  if not ok then
+    return nil, err
+  end
+  local out = answer_lift.out
+  if out[0] < 0 and out[1] < 0 then
+    return nil
+  end
+  return {
+    input_tokens = lifted(out, 0), output_tokens = lifted(out, 1), cache_read_input_tokens = lifted(out, 2),
+    cache_creation_input_tokens = lifted(out, 3), cache_creation_5m_input_tokens = lifted(out, 4),
+    cache_creation_1h_input_tokens = lifted(out, 5), thinking_tokens = lifted(out, 6),
+  }
+end
+
 local function counter(doc, ...)
   local value = doc:get(...)
   return type(value) == "number" and value >= 0 and value or nil
@@ -118,15 +152,12 @@ function M.usage_of_answer(doc)
   if not input and not output then
     return nil
   end
-  local written = counter(doc, "usage", "cache_creation_input_tokens")
-  local is_split = written and written > 0
   return {
-    input_tokens = input, output_tokens = output, cache_creation_input_tokens = written,
+    input_tokens = input, output_tokens = output,
+    cache_creation_input_tokens = counter(doc, "usage", "cache_creation_input_tokens"),
     cache_read_input_tokens = counter(doc, "usage", "cache_read_input_tokens"),
-    cache_creation_5m_input_tokens = is_split and counter(doc, "usage", "cache_creation", "ephemeral_5m_input_tokens")
-      or nil,
-    cache_creation_1h_input_tokens = is_split and counter(doc, "usage", "cache_creation", "ephemeral_1h_input_tokens")
-      or nil,
+    cache_creation_5m_input_tokens = counter(doc, "usage", "cache_creation", "ephemeral_5m_input_tokens"),
+    cache_creation_1h_input_tokens = counter(doc, "usage", "cache_creation", "ephemeral_1h_input_tokens"),
     thinking_tokens = counter(doc, "usage", "output_tokens_details", "thinking_tokens"),
   }
 end

@@ -134,8 +134,7 @@ local function read_body(ctx, req, gen, entry, request)
   ctx._bytes_in = size
   local doc, err = json.parse(body, gen.parse_options)
   if not doc then
-    return errors.new("bad_json", "the body is no valid JSON: %s%s", tostring(err.message),
-      err.offset and (" at byte " .. tostring(err.offset)) or "")
+    return errors.new("bad_json", "the body: %s", tostring(err.message))
   end
   request.doc = ctx:own_doc(doc)
 end
@@ -145,7 +144,7 @@ local function prepare(ctx, req, gen, entry, request)
   local hooks = gen.hooks
   local result, err
   if hooks.on_access then
-    result, err = pipeline.run(hooks.on_access, ctx)
+    result, err = hooks.on_access.run(ctx)
     if result or err then
       return err, result
     end
@@ -169,13 +168,13 @@ local function prepare(ctx, req, gen, entry, request)
     ctx:own_doc(ctx.body)
   end
   if hooks.on_request then
-    result, err = pipeline.run(hooks.on_request, ctx)
+    result, err = hooks.on_request.run(ctx)
     if result or err then
       return err, result
     end
   end
   if hooks.on_route then
-    result, err = pipeline.run_route(hooks.on_route, ctx)
+    result, err = hooks.on_route.run(ctx)
     if result or err then
       return err, result
     end

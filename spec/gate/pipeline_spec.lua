@@ -68,7 +68,7 @@ describe("gate.pipeline", function()
       { on_route = function() return { { account = "a", model = "m" } } end },
       { on_route = function(c) return { c.targets[1], { account = "b", model = "m" } } end },
         { on_route = function() end })
-    assert.is_nil(pipeline.run_route(hooks.on_route, ctx))
+    assert.is_nil(pipeline.run(hooks.on_route, ctx))
     assert.equal(2, #ctx.targets)
   end)
 

@@ -55,6 +55,17 @@ local function tell(config, addresses, key, bundle)
   io.stdout:flush()
 end
 
+-- What an operator is told of a command's outcome.
+local function report_of(supervisor, result)
+  if not result then
+    return { ok = false, report = "the gateway is ending" }
+  end
+  return {
+    ok = result.ok, report = result.report, number = result.number, ms = result.ms,
+    generation = supervisor:status().generation,
+  }
+end
+
 -- Opens the admin socket; what was left by a gateway that was killed is taken away first.
 local function serve_admin(supervisor, config)
   local path = config.admin.socket
@@ -74,10 +85,10 @@ local function serve_admin(supervisor, config)
         return supervisor:status()
       end,
       reload = function()
-        return supervisor:command("reload") or { ok = false, report = "the gateway is ending" }
+        return report_of(supervisor, supervisor:command("reload"))
       end,
       drain = function()
-        return supervisor:command("drain") or { ok = true }
+        return report_of(supervisor, supervisor:command("drain"))
       end,
     }) })
   end
