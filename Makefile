@@ -85,7 +85,8 @@ $(BUILD)/tools/%.stamp: runtime/build/tools.sh runtime/build/archive.sh | $(DEPS
 	@sh runtime/build/tools.sh $*
 	@touch $@
 NODE_MODULES := spec/clients/node_modules/.package-lock.json
-clients: $(NODE_MODULES) ## install the real SDKs that spec/clients runs
+CLIENTS := $(NODE_MODULES) $(BUILD)/tools/curl.stamp
+clients: $(CLIENTS) ## install the real SDKs that spec/clients runs
 $(NODE_MODULES): spec/clients/package.json spec/clients/package-lock.json | $(BUILD)/tools/node.stamp
 	cd spec/clients && PATH="$(abspath $(TOOLS)):$$PATH" npm ci --ignore-scripts
 	@touch $@
@@ -125,15 +126,15 @@ CLIENT_SUITES = $(foreach s,$(call only,$(CLIENT_SPECS)),'$(s) $(BIN) --script s
 FUZZ_SUITE = $(if $(call only,$(FUZZERS)),'spec/fuzz sh spec/fuzz/run.sh $(SHORT_FUZZ_SECONDS) $(call only,$(FUZZERS))')
 # All targets together take about 40 s in `make test`, two at a time, 5 s each at most.
 SHORT_FUZZ_SECONDS = $(shell s=$$((70 / ($(words $(FUZZERS)) + 1))); [ $$s -lt 5 ] || s=5; echo $$((s > 0 ? s : 1)))
-run-suites = @printf '%s\n' $(1) | sh spec/suites.sh
+run-suites = @printf '%s\n' $(1) | PATH="$(abspath $(TOOLS)):$$PATH" sh spec/suites.sh
 
-test: $(BIN) $(CORE_TESTS) $(FUZZERS) $(NODE_MODULES) ## build and run all tests; SAN=1: under sanitizers; ONLY=text: some
+test: $(BIN) $(CORE_TESTS) $(FUZZERS) $(CLIENTS) ## build and run all tests; SAN=1: under sanitizers; ONLY=text: some
 	$(call run-suites,$(CORE_SUITES) $(LUA_SUITES) $(CLIENT_SUITES) $(FUZZ_SUITE))
 test-core: $(CORE_TESTS) ## C tests of runtime/core
 	$(call run-suites,$(CORE_SUITES))
 test-lua: $(BIN) ## busted specs, inside the gateway's own loop
 	$(call run-suites,$(LUA_SUITES))
-test-clients: $(BIN) $(NODE_MODULES) ## the real SDKs against a running gateway
+test-clients: $(BIN) $(CLIENTS) ## the real SDKs against a running gateway
 	$(call run-suites,$(CLIENT_SUITES))
 fuzz: $(FUZZERS) ## fuzz the parsers: FUZZ_SECONDS=60 each, ONLY=name
 	sh spec/fuzz/run.sh $(FUZZ_SECONDS) $(call only,$(FUZZERS))

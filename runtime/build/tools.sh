@@ -4,7 +4,7 @@
 # archive into build/tools, with what it depends on. Nothing is installed, so no root is needed, and the
 # archive's address is the one that this machine's apt uses.
 #   clang   with libFuzzer and the sanitizers     node   Node.js >= 20, and npm
-#   nginx   with its Lua module                   wrk    HTTP load
+#   nginx   with its Lua module                   wrk    HTTP load        curl
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 name=$1
@@ -116,15 +116,14 @@ C
     # shellcheck disable=SC2016
     wrap nginx '"$here/../nginx/usr/sbin/nginx"'
     ;;
-  wrk)
-    if command -v wrk >/dev/null; then
-      link wrk
+  wrk | curl)
+    if command -v "$name" >/dev/null; then
+      link "$name"
     else
-      fetch wrk
-      # shellcheck disable=SC2016
-      wrap wrk '"$here/../wrk/usr/bin/wrk"'
+      fetch "$name"
+      wrap "$name" "\"\$here/../$name/usr/bin/$name\""
     fi
     ;;
-  *) die "no such tool: $name (clang, node, nginx, wrk)" ;;
+  *) die "no such tool: $name (clang, node, nginx, wrk, curl)" ;;
 esac
 say "$name: $tools/bin/$name"

@@ -93,7 +93,7 @@ function M.run(example, env)
     file = file,
     args = args,
     folder = folder,
-    env = { MOONGATE_KEY = env.key },
+    env = { MOONGATE_KEY = env.key, PATH = lfs.currentdir() .. "/build/tools/bin:" .. os.getenv("PATH") },
     limit_ms = 60000,
   })
   process.remove_folder(folder)
