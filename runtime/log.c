@@ -83,11 +83,13 @@ static void on_time(rt_timer *timer)
 }
 
 // The reader is slow: go on when there is room, or try again after a while where that cannot be asked.
-static void wait_for_room(log_writer *log)
+static void wait_for_room(log_writer *log, int error)
 {
     log->is_blocked = true;
+    if (error != EAGAIN) // the reader is gone: its pipe would call at once, again and again
+        stop_polling(log);
     // libuv would make what others share non-blocking.
-    if (!log->is_file && !log->is_socket && !log->may_block && !log->room) {
+    if (error == EAGAIN && !log->is_file && !log->is_socket && !log->may_block && !log->room) {
         log->room = malloc(sizeof(*log->room));
         if (log->room && uv_poll_init(rt_loop(NULL), log->room, log->fd) != 0) {
             free(log->room);
@@ -125,7 +127,7 @@ void log_flush(log_writer *log)
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0) { // full pipe, full disk, reader gone: all of them may pass
-            wait_for_room(log);
+            wait_for_room(log, written < 0 ? errno : ENOSPC);
             return;
         }
         log->begin += (size_t)written;

@@ -3,6 +3,7 @@
 #include "rt.h"
 
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +97,7 @@ static int run_program(lua_State *L, int count)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
+    mallopt(M_ARENA_MAX, 2); // a heap of its own for each thread of the pool would only lie idle
     char home[PATH_MAX];
     if (find_home(home, sizeof(home)) != 0) {
         fputs("moongate: cannot find lua/gate beside the program or under its share/moongate\n", stderr);

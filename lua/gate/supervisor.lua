@@ -172,6 +172,9 @@ function Supervisor:roll_out(bundle, config, reply, reason)
     on_commit = function(rollout)
       self.live = { number = rollout.number, line = rollout.line, id = bundle.id, at_ms = time.now_ms() }
       self:take_timeouts(config)
+      if self.sockets:differ(config.listen) or (config.workers or #self.slots) ~= #self.slots then
+        log.event("warn", "restart_needed", { message = "`listen` and `workers` are taken only at the start" })
+      end
     end,
     on_end = function(result)
       self.rollout = nil

@@ -152,6 +152,23 @@ describe("rt.log", function()
     system.close(a)
   end)
 
+  it("does not spin on a pipe whose reader has gone", function()
+    local reader, writer = new_pipe()
+    local out = assert(log.open({ fd = writer }))
+    while out:pending() == 0 or out:pending() < 100000 do -- until the pipe is full and the loop watches it
+      out:write(("z"):rep(1000))
+    end
+    local leaks = require("spec.support.leaks")
+    assert.equal(1, leaks.snapshot().handles.poll)
+    system.close(reader)
+    repeat
+      time.sleep(1)
+    until not leaks.snapshot().handles.poll
+    assert.is_true(out:pending() > 0)
+    out:close()
+    system.close(writer)
+  end)
+
   it("writes what is left when the process ends, in order or by an error", function()
     for _, ending in ipairs({ "return 0", "error('x')" }) do
       local path = folder .. "/at-end"

@@ -398,6 +398,67 @@ describe("rt.task", function()
     end)
   end)
 
+  it("stands a long random mixture", function()
+    local before = task.count()
+    local seed = 42
+    local function random(n)
+      seed = (seed * 1103515245 + 12345) % 2 ^ 31
+      return math.floor(seed / 65536) % n + 1
+    end
+    local boxes, live, ended = {}, {}, 0
+    for i = 1, 20 do
+      boxes[i] = mailbox.new()
+    end
+    local function work(depth)
+      task.defer(function() ended = ended + 1 end)
+      local what = random(7)
+      if what == 1 then
+        error("random")
+      elseif what == 2 and depth < 5 then
+        return task.spawn(work, depth + 1):join()
+      elseif what == 3 then
+        task.deadline(random(3))
+        time.sleep(60000)
+      elseif what == 4 then
+        task.defer(function() time.sleep(1) end)
+      elseif what == 5 then
+        coroutine.wrap(function() pcall(time.sleep, 1) end)()
+      end
+      task.deadline(60000)
+      local own = mailbox.new()
+      table.insert(boxes, own)
+      return own:take()
+    end
+    local started = 0
+    for _ = 1, 5000 do
+      local what = random(3)
+      if what == 1 then
+        live[#live + 1] = task.spawn(work, 1)
+        started = started + 1
+      elseif what == 2 and #live > 0 then
+        local child = table.remove(live, random(#live))
+        child:cancel()
+        child:join()
+      elseif #boxes > 20 then
+        table.remove(boxes, 20 + random(#boxes - 20)):put(1)
+        if random(10) == 1 then
+          time.sleep(0)
+        end
+      end
+    end
+    for _, child in ipairs(live) do
+      child:cancel()
+      child:join()
+    end
+    while task.count() > before do -- grandchildren whose parent was cancelled
+      for i = 21, #boxes do
+        boxes[i]:put(1)
+      end
+      time.sleep(1)
+    end
+    assert.is_true(ended >= started and started > 1000)
+  end)
+
   describe("the end of the process", function()
     it("cancels what is parked and runs its deferred functions", function()
       local status, output = run([[
