@@ -1,20 +1,8 @@
 local client = require("rt.client")
-local ffi = require("ffi")
+local http = require("spec.support.http")
 local task = require("rt.task")
 local time = require("rt.time")
 local upstream = require("spec.support.upstream")
-
-ffi.cdef([[
-  typedef struct spec_bytes { uint32_t tag, refs; size_t size, capacity; char *data; } spec_bytes;
-  void bytes_drop(void *b);
-]])
-
-local function text_of(pointer)
-  local b = ffi.cast("spec_bytes *", pointer)
-  local text = ffi.string(b.data, b.size)
-  ffi.C.bytes_drop(b)
-  return text
-end
 
 describe("rt.client", function()
   local c, server
@@ -51,7 +39,8 @@ describe("rt.client", function()
     if not body then
       return nil, size
     end
-    return text_of(body), status, is_reused
+    body = http.take(body)
+    return body, status, is_reused
   end
 
   local function answering(text)
@@ -154,7 +143,7 @@ describe("rt.client", function()
       assert.equal("2", call:header("b"))
       assert.is_nil(call:header("t"))
       assert.same({ { "a", "1" }, { "b", "2" }, { "a", "3" }, { "transfer-encoding", "chunked" } }, call:headers())
-      assert.equal("hello world", text_of((call:read_body(100))))
+      assert.equal("hello world", (http.take((call:read_body(100)))))
       call:close()
       server.stop()
       answering("HTTP/1.0 200 OK\r\n\r\nuntil the end")
