@@ -197,6 +197,7 @@ void call_got_head(client_call *call, http1_head *head)
 {
     call->head = head;
     call->status = head->status;
+    call_free_request(call); // cannot be sent again any more; what is still leaving is held by the stream
     call_phase(call, RECEIVING);
 }
 

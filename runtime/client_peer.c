@@ -231,7 +231,6 @@ static void end_answer(peer *k, client_call *call, bool is_clean)
                     !k->s.is_ended && !k->s.is_broken;
     call->connection = NULL;
     k->call = NULL;
-    keep_ticket(k);
     call_close_source(call);
     call->state = ENDED;
     rt_timer_stop(&call->timer);
@@ -308,6 +307,8 @@ static void on_data(stream *s, char *data, size_t size)
         return;
     }
     call_hold(call);
+    if (!call->is_answered)
+        keep_ticket(k); // now, not at the end: a stream may run for an hour
     call->is_answered = true;
     call->phase_ms = rt_now_ms();
     if (k->lent && data == k->lent) {
