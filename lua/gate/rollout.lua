@@ -64,7 +64,9 @@ function Rollout:worker_said(slot, message)
   if message.number ~= self.number or not self.waiting[slot] then
     return
   end
-  if message.type == "failed" then
+  if message.type == "failed" and self.phase == "committing" then
+    slot:kill("KILL") -- it said it could; a successor will
+  elseif message.type == "failed" then
     self.is_config = true
     self.problems = message.problems
     self:abandon(message.report or "a worker refused the generation")

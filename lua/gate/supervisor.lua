@@ -115,7 +115,8 @@ end
 
 function Supervisor:on_message(slot, message)
   local kind = message.type
-  if kind == "ready" and not (self.rollout and self.rollout:concerns(slot, message.number)) then
+  local is_rollout = self.rollout and self.rollout:concerns(slot, message.number)
+  if kind == "ready" and not is_rollout then
     if self.live and message.number == self.live.number then -- a successor
       slot:send({ type = "commit", number = message.number })
     else -- it comes too late: the rollout was abandoned
@@ -129,10 +130,10 @@ function Supervisor:on_message(slot, message)
         worker = slot.index, pid = slot.pid, after_ms = math.floor(time.monotonic_ms() - slot.died_at_ms),
       })
     end
-  elseif kind == "failed" and not (self.rollout and self.rollout:concerns(slot, message.number)) then
+  elseif kind == "failed" and slot.state == "starting" and not is_rollout then
     -- A successor cannot build what the others serve: something outside has changed. It ends and tries again.
     log.event("error", "worker_cannot_start", { worker = slot.index, report = message.report })
-    slot:kill("KILL")
+    slot:kill("KILL") -- (one that serves answers late to a rollout that was abandoned: nothing to do)
   elseif kind == "drained" then
     slot.is_draining = true
   end

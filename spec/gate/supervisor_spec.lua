@@ -168,6 +168,23 @@ describe("gate.supervisor", function()
       assert.same({ "one", "one", "one" }, words)
     end)
 
+    it("keeps its workers when all of them refuse", function()
+      start({ word = "one", workers = 3 })
+      local before = gateway:ask_all(3)
+      for i = 1, 5 do
+        gateway:set_bundle({ word = "two", workers = 3, refuse = { 1, 2, 3 } })
+        gateway:signal("HUP")
+        gateway:wait_count("generation_refused", i)
+      end
+      gateway:set_bundle({ word = "three", workers = 3 })
+      gateway:signal("HUP")
+      gateway:wait_count("generation_live", 2)
+      local after, words = gateway:ask_all(3)
+      assert.same({ "three", "three", "three" }, words)
+      assert.same(before, after)
+      assert.equal(0, gateway:count("worker_died"))
+    end)
+
     it("changes nothing when a worker dies of it, and that worker comes back with the old one", function()
       start({ word = "one", workers = 2 })
       gateway:set_bundle({ word = "two", workers = 2, die_in_prepare = { 1 } })
