@@ -138,8 +138,14 @@ test-clients: $(BIN) $(CLIENTS) ## the real SDKs against a running gateway
 	$(call run-suites,$(CLIENT_SUITES))
 fuzz: $(FUZZERS) ## fuzz the parsers: FUZZ_SECONDS=60 each, ONLY=name
 	sh spec/fuzz/run.sh $(FUZZ_SECONDS) $(call only,$(FUZZERS))
-bench: $(BIN) $(BUILD)/tools/nginx.stamp $(BUILD)/tools/wrk.stamp ## compare with nginx, see spec/bench/README.md
-	sh spec/bench/run.sh
+# The gateway goes to core 0, everything else to core 1.
+BENCH_PROGRAMS := $(BUILD)/bench/upstream $(BUILD)/bench/streams
+$(BUILD)/bench/%: spec/bench/%.c
+	$(call say,cc  )
+	@mkdir -p $(@D)
+	$(Q)$(CC) -O2 -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -o $@ $<
+bench: $(BIN) $(BENCH_PROGRAMS) $(OBJ)/test/tls_test $(BUILD)/tools/nginx.stamp $(BUILD)/tools/wrk.stamp ## compare with nginx (ROWS= ROUNDS= SECONDS= TARGETS= WRITE=1 LIST=1), see spec/bench/README.md
+	@taskset -c 1 $(BIN) --script spec/bench/run.lua --rows=$(ROWS) --rounds=$(ROUNDS) --seconds=$(SECONDS) --targets=$(TARGETS) $(if $(WRITE),--write) $(if $(LIST),--list)
 check: ## lint, then test
 	$(MAKE) lint
 	$(MAKE) test

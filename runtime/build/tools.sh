@@ -112,9 +112,13 @@ C
     node_is_enough "$tools/bin/node" || die "Node.js 20 or newer is needed; npm could not fetch one, or it does not run here"
     ;;
   nginx)
-    fetch nginx libnginx-mod-http-lua
-    # shellcheck disable=SC2016
-    wrap nginx '"$here/../nginx/usr/sbin/nginx"'
+    if command -v nginx >/dev/null && [ -f /usr/lib/nginx/modules/ngx_http_lua_module.so ]; then
+      link nginx
+    else
+      fetch nginx libnginx-mod-http-lua
+      # shellcheck disable=SC2016
+      wrap nginx '"$here/../nginx/usr/sbin/nginx"'
+    fi
     ;;
   wrk | curl)
     if command -v "$name" >/dev/null; then
