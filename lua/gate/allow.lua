@@ -1,59 +1,23 @@
---- Which headers of an upstream's answer go back to the client: an allow-list, compiled once per account.
+--- Which headers of an upstream's answer go back to the client: the provider's list, without what belongs to one
+--- connection or is the gateway's own. The work is done in C (rt.allow), once per answer.
+local allow = require("rt.allow")
+
 local M = {}
 
--- Never passed on, whatever a provider lists: they belong to one connection, or are the gateway's own.
 local OWN = {
-  connection = true, ["content-length"] = true, ["transfer-encoding"] = true, date = true, ["keep-alive"] = true,
-  upgrade = true,
-  trailer = true, te = true, ["set-cookie"] = true, ["content-encoding"] = true, ["x-request-id"] = true, server = true,
+  "connection", "content-length", "transfer-encoding", "date", "keep-alive", "upgrade", "trailer", "te", "set-cookie",
+  "content-encoding", "content-type", "x-request-id", "server", "proxy-*", "www-authenticate", "strict-transport-security",
 }
 
 --- Compiles a provider's list of answer headers.
 ---@param names string[]? `*` at the end of a name stands for the rest.
----@return { exact: table<string, boolean>, prefixes: string[] }
+---@return rt.allow.List
 function M.compile(names)
-  local exact, prefixes = {}, {}
-  for _, name in ipairs(names or {}) do
-    name = name:lower()
-    if name:sub(-1) == "*" then
-      prefixes[#prefixes + 1] = name:sub(1, -2)
-    elseif not OWN[name] then
-      exact[name] = true
-    end
+  local lower = {}
+  for i, name in ipairs(names or {}) do
+    lower[i] = name:lower()
   end
-  return { exact = exact, prefixes = prefixes }
-end
-
-local function is_allowed(allow, name)
-  if allow.exact[name] then
-    return true
-  elseif OWN[name] then
-    return false
-  end
-  local prefixes = allow.prefixes
-  for i = 1, #prefixes do
-    local prefix = prefixes[i]
-    if name:sub(1, #prefix) == prefix then
-      return true
-    end
-  end
-  return false
-end
-
---- Appends those of an answer's headers that the client may see.
----@param call rt.client.Call
----@param allow table From compile().
----@param out string[] Flat.
-function M.copy(call, allow, out)
-  local headers = call:headers()
-  local n = #out
-  for i = 1, #headers do
-    local name = headers[i][1]
-    if is_allowed(allow, name) then
-      out[n + 1], out[n + 2] = name, headers[i][2]
-      n = n + 2
-    end
-  end
+  return allow.new(lower, OWN)
 end
 
 return M

@@ -1,5 +1,4 @@
 --- What document, stream and raw answers share: head of the answer, usage and cost.
-local allow = require("gate.allow")
 local log = require("gate.log")
 
 local M = {}
@@ -8,13 +7,16 @@ local M = {}
 ---@param ctx gate.Ctx
 ---@param account gate.Account
 ---@param call rt.client.Call
----@param content_type string?
----@return string[] headers Flat.
-function M.headers(ctx, account, call, content_type)
-  local headers = { "content-type", content_type or "application/json", "x-request-id", ctx.id }
-  allow.copy(call, account.allow, headers)
-  M.add_warnings(ctx, headers)
-  return headers
+---@return string[] headers Flat; the first two are the content type: the upstream's, until somebody changes it.
+---@return string? content_type
+---@return string? content_encoding
+function M.headers(ctx, account, call)
+  local headers = { "content-type", "application/json", "x-request-id", ctx.id, nil, nil, nil, nil, nil, nil }
+  local _, content_type, content_encoding = account.allow:copy(call, headers, 4)
+  if content_type then
+    headers[2] = content_type
+  end
+  return headers, content_type, content_encoding
 end
 
 -- "dropped seed": the code, and the field that the message begins with.

@@ -1,7 +1,6 @@
 --- The tries of one request: target after target under one deadline, until one answers or a failure is
 --- final. What was sent to the client is never tried again: gate.stream and gate.document say whether a
 --- failure came before the first byte.
-local allow = require("gate.allow")
 local document = require("gate.document")
 local errors = require("gate.errors")
 local log = require("gate.log")
@@ -24,6 +23,8 @@ end
 
 -- The error that an upstream's answer tells.
 local function read_error(ctx, attempt, account, call)
+  local headers = {}
+  account.allow:copy(call, headers, 0)
   local text, read_err = upstream.read_text(call)
   call:close()
   if read_err and (read_err.code == "client_closed" or read_err.code == "cancelled") then
@@ -40,8 +41,6 @@ local function read_error(ctx, attempt, account, call)
       or "the upstream refused the request", status = nil }
   end
   err.upstream_status = attempt.status
-  local headers = {}
-  allow.copy(call, account.allow, headers)
   err.headers = headers
   return err
 end

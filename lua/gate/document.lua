@@ -16,10 +16,10 @@ local function bad(message)
   return errors.new("upstream_bad_response", "upstream: %s", message)
 end
 
--- The answer's bytes, or the error.
-local function read(gen, call)
-  local content_type, encoding = call:header("content-type"), call:header("content-encoding")
-  if content_type and content_type:find("text/event-stream", 1, true) then
+-- The answer's head and bytes, or the error.
+local function read(ctx, gen, account, call)
+  local headers, content_type, encoding = answer.headers(ctx, account, call)
+  if content_type and content_type ~= "application/json" and content_type:find("text/event-stream", 1, true) then
     call:close()
     return nil, bad("a stream came where a document was asked for")
   elseif encoding and encoding ~= "identity" then
@@ -30,20 +30,21 @@ local function read(gen, call)
   if not body then
     return nil, errors.from_transport(err)
   end
-  return body, content_type
+  return body, headers
 end
 
 -- Bytes to bytes: checked, metered, passed on.
-local function pass(ctx, req, gen, attempt, account, call, body, content_type)
+local function pass(ctx, req, gen, attempt, body, headers)
   local usage, err = pivot.usage_of_text(body)
   if err then
     lift_of.drop(body)
     return bad("the answer is no JSON: " .. err.message)
   end
   answer.set_usage(ctx, gen, attempt, usage)
+  answer.add_warnings(ctx, headers)
   ctx._status = attempt.status
   local ok
-  ok, err = req:respond(attempt.status, answer.headers(ctx, account, call, content_type), body)
+  ok, err = req:respond(attempt.status, headers, body)
   lift_of.drop(body)
   if not ok then
     return err
@@ -70,13 +71,13 @@ end
 --- Answers the client with a document.
 ---@return gate.Err? err Nothing was sent yet then.
 function M.run(ctx, req, gen, attempt, account, call)
-  local text, content_type = read(gen, call)
+  local text, headers = read(ctx, gen, account, call)
   if not text then
-    return content_type -- the error
+    return headers -- the error
   end
   local hooks, entry = gen.hooks, ctx._entry
   if entry.is_native and account.module.native and not (hooks.on_event or hooks.on_response) then
-    return pass(ctx, req, gen, attempt, account, call, text, content_type)
+    return pass(ctx, req, gen, attempt, text, headers)
   end
   local doc, err = parse(ctx, attempt, account, text)
   if not doc then
@@ -110,9 +111,9 @@ function M.run(ctx, req, gen, attempt, account, call)
     if not body then
       return extra or errors.new("internal", "internal error")
     end
-    content_type = nil
+    headers[2] = "application/json"
   end
-  local headers = answer.headers(ctx, account, call, content_type)
+  answer.add_warnings(ctx, headers)
   for i = 1, extra and #extra or 0 do
     headers[#headers + 1] = extra[i]
   end

@@ -2,7 +2,6 @@
 --- event is parsed when a plugin first asks for a field of it.
 local errors = require("gate.errors")
 local json = require("gate.json")
-local pipeline = require("gate.pipeline")
 
 local M = {}
 

@@ -8,7 +8,7 @@ local time = require("rt.time")
 
 local M = {}
 
-local quote = text.quote
+local quote, floor, wall_ms = text.quote, math.floor, time.now_ms
 local LEVELS = { debug = 1, info = 2, warn = 3, error = 4 }
 local threshold = LEVELS.info
 local line = buffer.new(1024)
@@ -49,12 +49,12 @@ local clock_second, clock_text = -1, ""
 
 --- Wall time as RFC 3339 with milliseconds; the text of a second is made once.
 local function stamp(now_ms)
-  local second = math.floor(now_ms / 1000)
+  local second = floor(now_ms / 1000)
   if second ~= clock_second then
     clock_second, clock_text = second, os.date("!%Y-%m-%dT%H:%M:%S", second)
   end
   local ms = now_ms - second * 1000
-  line:put('{"time":"', clock_text, ms < 10 and ".00" or ms < 100 and ".0" or ".", math.floor(ms), 'Z"')
+  line:put('{"time":"', clock_text, ms < 10 and ".00" or ms < 100 and ".0" or ".", floor(ms), 'Z"')
 end
 
 local function put_value(out, value)
@@ -62,7 +62,7 @@ local function put_value(out, value)
   if kind == "string" then
     out:put(quote(value))
   elseif kind == "number" then
-    if value == math.floor(value) and math.abs(value) < 2 ^ 53 then
+    if value == floor(value) and math.abs(value) < 2 ^ 53 then
       out:putf("%.0f", value)
     elseif value == value and math.abs(value) ~= math.huge then
       out:put(tostring(value))
@@ -104,7 +104,7 @@ function M.event(level, event, fields, plugin)
     return
   end
   line:reset()
-  stamp(time.now_ms())
+  stamp(wall_ms())
   line:put(',"level":', quote(level), ',"event":', quote(event))
   if plugin then
     line:put(',"plugin":', quote(plugin))
@@ -139,7 +139,7 @@ local function put_attempts(attempts)
   line:put(',"attempts":[')
   for i = 1, #attempts do
     local attempt = attempts[i]
-    line:put(i > 1 and "," or "", '{"account":', quote_kept(attempt.account), ',"model":',
+    line:put(i > 1 and ',{"account":' or '{"account":', quote_kept(attempt.account), ',"model":',
       quote_kept(attempt.target.model))
     if attempt.status then
       line:put(',"status":', attempt.status)
@@ -147,23 +147,42 @@ local function put_attempts(attempts)
     if attempt.error then
       line:put(',"error":', quote(attempt.error.code), ',"message":', quote(attempt.error.message or ""))
     end
-    line:put(',"ms":', math.floor((attempt.ended_at_ms or attempt.started_at_ms) - attempt.started_at_ms), "}")
+    line:put(',"ms":', floor((attempt.ended_at_ms or attempt.started_at_ms) - attempt.started_at_ms), "}")
   end
   line:put("]")
 end
 
-local function put_pairs(list)
-  line:put(',"upstream_ids":{')
-  for i = 1, #list, 2 do
-    line:put(i > 1 and "," or "", quote_kept(list[i]), ":", quote(list[i + 1]))
+local function put_upstream_ids(list)
+  line:put(',"upstream_ids":{', quote_kept(list[1]), ":", quote(list[2]))
+  for i = 3, #list, 2 do
+    line:put(",", quote_kept(list[i]), ":", quote(list[i + 1]))
   end
   line:put("}")
 end
 
-local USAGE = {
-  "input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens",
-  "cache_creation_5m_input_tokens", "cache_creation_1h_input_tokens", "thinking_tokens",
-}
+local function put_counter(name, value)
+  if value then
+    line:put(name, value)
+  end
+end
+
+local function put_usage(usage)
+  put_counter(',"input_tokens":', usage.input_tokens)
+  put_counter(',"output_tokens":', usage.output_tokens)
+  put_counter(',"cache_creation_input_tokens":', usage.cache_creation_input_tokens)
+  put_counter(',"cache_read_input_tokens":', usage.cache_read_input_tokens)
+  put_counter(',"cache_creation_5m_input_tokens":', usage.cache_creation_5m_input_tokens)
+  put_counter(',"cache_creation_1h_input_tokens":', usage.cache_creation_1h_input_tokens)
+  put_counter(',"thinking_tokens":', usage.thinking_tokens)
+end
+
+local function put_warnings(warnings)
+  line:put(',"warnings":[')
+  for i = 1, #warnings do
+    line:put(i > 1 and "," or "", quote(warnings[i].code))
+  end
+  line:put("]")
+end
 
 --- The line of one request: the only one, written when it has ended.
 ---@param ctx gate.Ctx
@@ -171,59 +190,48 @@ local USAGE = {
 ---@param bytes_out integer?
 function M.request(ctx, ended_at_ms, bytes_out)
   line:reset()
-  stamp(time.now_ms())
-  line:put(',"level":"info","event":"request","id":"', ctx.id, '","generation":', quote_kept(ctx.generation))
-  local identity = ctx.identity
+  stamp(wall_ms())
+  local identity, started_at_ms = ctx.identity, ctx._started_at_ms
+  line:put(',"level":"info","event":"request","id":"', ctx.id, '","generation":"', ctx.generation, '","surface":"',
+    ctx.surface, '","stream":', ctx.is_stream and "true" or "false", ',"status":', ctx._status, ',"ms":',
+    floor(ended_at_ms - started_at_ms), ',"bytes_in":', ctx._bytes_in, ',"bytes_out":', bytes_out or 0)
   if identity then
     line:put(',"key":', quote_kept(identity.name))
     if identity.user then
       line:put(',"user":', quote_kept(identity.user))
     end
   end
-  line:put(',"surface":', quote_kept(ctx.surface))
   if ctx.model then
     line:put(',"model":', quote_kept(ctx.model))
   end
-  local attempts = rawget(ctx, "attempts")
-  local attempt = attempts and attempts[#attempts]
-  if attempt then
+  local attempts = ctx.attempts
+  local count = #attempts
+  if count > 0 then
+    local attempt = attempts[count]
     line:put(',"account":', quote_kept(attempt.account), ',"target":', quote_kept(attempt.target.model))
     if attempt.first_byte_at_ms then
-      line:put(',"first_byte_ms":', math.floor(attempt.first_byte_at_ms - ctx._started_at_ms))
+      line:put(',"first_byte_ms":', floor(attempt.first_byte_at_ms - started_at_ms))
     end
-    if #attempts > 1 or attempt.error then
+    if count > 1 or attempt.error then
       put_attempts(attempts)
     end
   end
-  line:put(',"stream":', ctx.is_stream and "true" or "false", ',"status":', ctx._status or 0)
-  line:put(',"ms":', math.floor(ended_at_ms - ctx._started_at_ms))
-  line:put(',"bytes_in":', ctx._bytes_in or 0, ',"bytes_out":', bytes_out or 0)
-  local usage = ctx.usage
-  if usage then
-    for i = 1, #USAGE do
-      local value = usage[USAGE[i]]
-      if value then
-        line:put(',"', USAGE[i], '":', value)
-      end
-    end
+  if ctx.usage then
+    put_usage(ctx.usage)
   end
   if ctx.cost then
     line:put(',"cost_micro_usd":', ctx.cost)
   end
   local warnings = rawget(ctx, "warnings")
   if warnings and #warnings > 0 then
-    line:put(',"warnings":[')
-    for i = 1, #warnings do
-      line:put(i > 1 and "," or "", quote(warnings[i].code))
-    end
-    line:put("]")
+    put_warnings(warnings)
   end
   local err = ctx._error
   if err then
     line:put(',"error":', quote(err.code), ',"message":', quote(err.log_message or err.message or ""))
   end
   if ctx._upstream_ids then
-    put_pairs(ctx._upstream_ids)
+    put_upstream_ids(ctx._upstream_ids)
   end
   line:put("}")
   send()

@@ -8,7 +8,14 @@ local M = {}
 --- Passes an upstream's answer on.
 ---@return gate.Err? err Nothing was sent yet then.
 function M.run(ctx, req, _, account, call)
-  local headers = answer.headers(ctx, account, call, call:header("content-type") or "application/octet-stream")
+  local headers, content_type, content_encoding = answer.headers(ctx, account, call)
+  if not content_type then
+    headers[2] = "application/octet-stream"
+  end
+  if content_encoding then
+    headers[#headers + 1], headers[#headers + 2] = "content-encoding", content_encoding
+  end
+  answer.add_warnings(ctx, headers)
   local ok, err = req:start(call:status(), headers)
   ctx._status = call:status()
   while ok do

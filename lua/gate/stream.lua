@@ -144,10 +144,6 @@ local function fail(ctx, req, relay, err, mode)
   req:finish()
 end
 
-local function content_type_of(ctx, call)
-  return ctx._entry.is_native and call:header("content-type") or "text/event-stream; charset=utf-8"
-end
-
 local function usage_of(relay, attempt)
   return attempt.foreign_usage or pivot.usage_of_relay(relay)
 end
@@ -155,8 +151,12 @@ end
 --- Answers the client with a stream.
 ---@return gate.Err? err Nothing was sent yet then, so another target may be tried.
 function M.run(ctx, req, gen, attempt, account, call)
-  local content_type = call:header("content-type") or ""
-  if (account.module.framing or "sse") == "sse" and not content_type:find("text/event-stream", 1, true) then
+  local headers, content_type, content_encoding = answer.headers(ctx, account, call)
+  if content_encoding and content_encoding ~= "identity" then
+    call:close()
+    return errors.new("upstream_bad_response", "upstream: the answer has an encoding that was not asked for")
+  elseif (account.module.framing or "sse") == "sse"
+      and not (content_type and content_type:find("text/event-stream", 1, true)) then
     call:close()
     return errors.new("upstream_bad_response", "upstream: a document came where a stream was asked for")
   end
@@ -170,9 +170,12 @@ function M.run(ctx, req, gen, attempt, account, call)
     err.is_event = true
     return err
   end
-  local headers = answer.headers(ctx, account, call, content_type_of(ctx, call))
+  if not ctx._entry.is_native then
+    headers[2] = "text/event-stream; charset=utf-8"
+  end
   headers[#headers + 1] = "cache-control"
   headers[#headers + 1] = "no-cache"
+  answer.add_warnings(ctx, headers)
   local ok, err = req:start(200, headers)
   if not ok then
     call:close()

@@ -162,6 +162,31 @@ function M.client(answers)
   return client
 end
 
+--- rt.allow over a fake call.
+M.allow = {
+  new = function(names, denied)
+    local function has(list, name)
+      for _, known in ipairs(list) do
+        if known == name or known:sub(-1) == "*" and name:sub(1, #known - 1) == known:sub(1, -2) then
+          return true
+        end
+      end
+      return false
+    end
+    return {
+      copy = function(_, call, out, count)
+        for _, header in ipairs(call:headers()) do
+          if has(names, header[1]) and not has(denied, header[1]) then
+            out[count + 1], out[count + 2] = header[1], header[2]
+            count = count + 2
+          end
+        end
+        return count, call:header("content-type"), call:header("content-encoding")
+      end,
+    }
+  end,
+}
+
 --- rt.relay: gives the call's events as a program in "events" or pass mode would, with the pivot's slots lifted.
 M.relay = {}
 
