@@ -103,6 +103,11 @@ function M.read_error(call, text)
   if type(err.message) ~= "string" or err.message == "" then
     err.message = ("the upstream answered with status %d"):format(status)
   end
+  if err.code == "upstream_auth" or err.code == "upstream_forbidden" then
+    -- Such texts name accounts, roles and policies: they are the operator's, not a tenant's.
+    err.log_message, err.body = err.message, nil
+    err.message = "the gateway's own credential was refused by the upstream; its log says why"
+  end
   return err
 end
 

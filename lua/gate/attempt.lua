@@ -26,7 +26,6 @@ local function read_error(ctx, attempt, account, call)
   local headers = {}
   account.allow:copy(call, headers, 0)
   local text, read_err = upstream.read_text(call)
-  call:close()
   if read_err and (read_err.code == "client_closed" or read_err.code == "cancelled") then
     return read_err
   end
@@ -42,6 +41,7 @@ local function read_error(ctx, attempt, account, call)
   end
   err.upstream_status = attempt.status
   err.headers = headers
+  call:close() -- not before: its headers go with it
   return err
 end
 

@@ -14,7 +14,7 @@ local CODES = {
   bad_json = { 400, "invalid_request_error", "invalid_request_error" },
   unsupported = { 400, "invalid_request_error", "invalid_request_error", "unsupported_parameter" },
   context_length_exceeded = { 400, "invalid_request_error", "invalid_request_error", "context_length_exceeded" },
-  unauthenticated = { 401, "authentication_error", "authentication_error", "invalid_api_key" },
+  unauthenticated = { 401, "authentication_error", "invalid_request_error", "invalid_api_key" },
   billing = { 402, "billing_error", "insufficient_quota", "insufficient_quota" },
   forbidden = { 403, "permission_error", "permission_error" },
   not_found = { 404, "not_found_error", "invalid_request_error", "not_found" },
@@ -87,6 +87,13 @@ local BY_STATUS = {
   [417] = "expectation_failed",
   [431] = "head_too_large", [501] = "not_implemented", [503] = "unavailable", [505] = "unsupported_version",
 }
+
+--- Was the gateway's own credential refused? Such an error is never the client's, in whatever words it came.
+---@param code string
+---@return boolean
+function M.is_own_credential(code)
+  return OWN_CREDENTIAL[code] == true
+end
 
 --- Is this a code that clients may see?
 ---@param code string

@@ -74,7 +74,7 @@ local function answer_error(ctx, req, err)
   counts.errors = counts.errors + 1
   local entry = ctx._entry
   local status, headers, body
-  if entry.is_native and err.body and err.upstream_status then
+  if entry.is_native and err.body and err.upstream_status and not errors.is_own_credential(err.code) then
     status, body = err.upstream_status, err.body -- the upstream's own words
     headers = { "content-type", "application/json" }
   elseif entry.module.error then

@@ -5,7 +5,7 @@ describe("gate.errors", function()
     local status, headers, body = errors.shape("openai", { code = "unauthenticated", message = 'a "b"' }, "req_1")
     assert.equal(401, status)
     assert.same({ "content-type", "application/json" }, headers)
-    assert.equal('{"error":{"message":"a \\"b\\"","type":"authentication_error","param":null,"code":"invalid_api_key"}}', body)
+    assert.equal('{"error":{"message":"a \\"b\\"","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}', body)
   end)
 
   it("has the Anthropic shape", function()
