@@ -91,7 +91,7 @@ typedef struct client_error {
 
 typedef struct client_callbacks {
     void (*on_head)(client_call *call); // the answer's head is there
-    // Of the body, after client_call_receive(). data is valid during the call.
+    // Of the body, after client_call_receive(): once per read, chunks joined. data is valid during the call.
     void (*on_body)(client_call *call, const char *data, size_t size);
     void (*on_end)(client_call *call);
     void (*on_error)(client_call *call); // see client_call_error(); before the head, or after client_call_receive()
@@ -120,6 +120,11 @@ void client_call_close(client_call *call);
 // Cuts what is not finished, as client_call_close() does, but keeps the call: it has then failed ("closed"), and no
 // callback comes any more.
 void client_call_abort(client_call *call);
+
+// For who must know the call after its owner may have closed it (the relay): keeps the memory.
+client_call *client_call_hold(client_call *call);
+void client_call_drop(client_call *call);
+bool client_call_is_closed(const client_call *call);
 
 void *client_call_owner(const client_call *call);
 // From on_head on; NULL before, and after client_call_drop_head().

@@ -273,6 +273,22 @@ void client_call_abort(client_call *call)
     call->pending = NULL;
 }
 
+client_call *client_call_hold(client_call *call)
+{
+    call_hold(call);
+    return call;
+}
+
+void client_call_drop(client_call *call)
+{
+    call_release(call);
+}
+
+bool client_call_is_closed(const client_call *call)
+{
+    return call->is_closed;
+}
+
 void *client_call_owner(const client_call *call)
 {
     return call->owner;

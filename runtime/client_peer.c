@@ -261,16 +261,17 @@ static void on_tunnel_data(peer *k, const char *data, size_t size)
     }
 }
 
-// Reads the answer as far as it is there. Callbacks may close the call, and with it the connection.
-static void read_answer(peer *k, client_call *call, const char *data, size_t size)
+// Reads the answer as far as it is there. The chunks of one read are joined where they lie, so that the body is told
+// once. Callbacks may close the call, and with it the connection.
+static void read_answer(peer *k, client_call *call, char *data, size_t size)
 {
-    size_t at = 0;
-    while (k->call == call) {
+    enum http1_event event;
+    char *body = data;
+    size_t at = 0, body_size = 0;
+    do {
         size_t used = 0;
-        switch (http1_parse(&k->parser, data + at, size - at, &used)) {
-        case HTTP1_MORE:
-            return;
-        case HTTP1_HEAD:
+        event = http1_parse(&k->parser, data + at, size - at, &used);
+        if (event == HTTP1_HEAD) {
             k->keeps_alive = k->parser.head->keeps_alive;
             if (!is_identity(k->parser.head)) {
                 call_fail(call, "bad_response", NULL, "%s: the answer has a content-encoding nobody asked for",
@@ -278,20 +279,25 @@ static void read_answer(peer *k, client_call *call, const char *data, size_t siz
                 return;
             }
             call_got_head(call, http1_take_head(&k->parser));
-            break;
-        case HTTP1_BODY:
-            call_got_body(call, k->parser.part, k->parser.part_size);
-            break;
-        case HTTP1_END:
-            end_answer(k, call, at + used == size); // bytes behind the answer: nobody asked for them
-            return;
-        case HTTP1_ERROR:
-            call_fail(call, strcmp(k->parser.code, "truncated") == 0 ? "closed" : "bad_response", NULL, "%s: %s",
-                      call->origin->name, k->parser.message);
-            return;
+        } else if (event == HTTP1_BODY) {
+            char *part = data + (k->parser.part - data);
+            if (body_size == 0)
+                body = part;
+            else
+                memmove(body + body_size, part, k->parser.part_size);
+            body_size += k->parser.part_size;
         }
         at += used;
-    }
+    } while (event == HTTP1_HEAD || event == HTTP1_BODY);
+    if (body_size > 0)
+        call_got_body(call, body, body_size);
+    if (k->call != call)
+        return;
+    if (event == HTTP1_END)
+        end_answer(k, call, at == size); // bytes behind the answer: nobody asked for them
+    else if (event == HTTP1_ERROR)
+        call_fail(call, strcmp(k->parser.code, "truncated") == 0 ? "closed" : "bad_response", NULL, "%s: %s",
+                  call->origin->name, k->parser.message);
 }
 
 static void on_data(stream *s, char *data, size_t size)

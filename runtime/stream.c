@@ -317,7 +317,7 @@ static void on_uv_write(uv_write_t *request, int rc)
         queue_free(s);
         s->error = rc;
         // What the peer said before it went (an early refusal) may still be there to read; then its end is read.
-        if (!s->is_reading || s->is_close_wanted || (rc != UV_EPIPE && rc != UV_ECONNRESET))
+        if (!s->is_reading || !stream_wants_data(s) || s->is_close_wanted || (rc != UV_EPIPE && rc != UV_ECONNRESET))
             stream_break(s, rc);
         return;
     }

@@ -61,6 +61,9 @@ static void on_end(stream *s)
 {
     tcp_conn *c = s->owner;
     c->is_ended = true;
+    // A write that failed with a reset leaves it to reading to tell (stream.c), which may find only the end.
+    if (s->error && rt_waiting(&c->writer))
+        rt_wake(&c->writer, tcp_fail(c->writer.co, s->error, "write"));
     wake_reader(c);
 }
 
