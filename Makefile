@@ -166,6 +166,9 @@ lint-shell:
 format: ## format the C files in place
 	$(CLANG_FORMAT) -i $(C_FILES)
 
+reference: $(BIN) ## write the pages that are made from data (lua/gate/REFERENCE.md and others)
+	@$(BIN) --script spec/support/write_reference.lua
+
 # ---- run, install ----
 run: $(BIN) ## start the gateway; without gate.lua: on its simulator, and print a curl line that works
 	@$(BIN) run
@@ -187,5 +190,5 @@ help: ## this list
 clean: ## remove what was built (downloads too; node_modules stay)
 	rm -rf $(BUILD)
 
-.PHONY: all test test-core test-lua test-clients clients fuzz bench check lint lint-lua lint-format lint-shell format run install help clean
+.PHONY: all test test-core test-lua test-clients clients fuzz bench check lint lint-lua lint-format lint-shell format reference run install help clean
 -include $(shell find $(OBJ) $(FUZZ_OBJ) -name '*.d' 2>/dev/null)

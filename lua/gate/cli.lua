@@ -5,11 +5,11 @@ local text = require("gate.text")
 
 local M = {}
 
-local COMMANDS = { "run", "check", "reload", "status", "drain", "models", "keys", "simulator", "version" }
+M.COMMANDS = { "run", "check", "reload", "status", "drain", "models", "keys", "simulator", "version" }
 
 local function help(out)
   out:write("moongate: a gateway for Claude that is programmed in Lua\n\nusage: moongate COMMAND\n\n")
-  for _, name in ipairs(COMMANDS) do
+  for _, name in ipairs(M.COMMANDS) do
     local command = require("gate.cli." .. name)
     out:write(("  %-42s %s\n"):format(command.usage, command.summary))
   end
@@ -66,11 +66,11 @@ function M.main(arguments)
     name = "version"
   end
   local is_known = false
-  for _, known in ipairs(COMMANDS) do
+  for _, known in ipairs(M.COMMANDS) do
     is_known = is_known or known == name
   end
   if not is_known then
-    local meant = text.closest(name, COMMANDS)
+    local meant = text.closest(name, M.COMMANDS)
     io.stderr:write("moongate: unknown command ", name, meant and (" (did you mean " .. meant .. "?)") or "",
       "; `moongate help` lists them\n")
     return 2

@@ -8,49 +8,73 @@ local M = {}
 
 local quote = text.quote
 
--- code = { status, Anthropic type, OpenAI type, OpenAI code }
+-- code = { status, Anthropic type, OpenAI type, OpenAI code; doc = what it means, for REFERENCE.md }
 local CODES = {
-  bad_request = { 400, "invalid_request_error", "invalid_request_error" },
-  bad_json = { 400, "invalid_request_error", "invalid_request_error" },
-  unsupported = { 400, "invalid_request_error", "invalid_request_error", "unsupported_parameter" },
-  context_length_exceeded = { 400, "invalid_request_error", "invalid_request_error", "context_length_exceeded" },
-  unauthenticated = { 401, "authentication_error", "invalid_request_error", "invalid_api_key" },
-  billing = { 402, "billing_error", "insufficient_quota", "insufficient_quota" },
-  forbidden = { 403, "permission_error", "permission_error" },
-  not_found = { 404, "not_found_error", "invalid_request_error", "not_found" },
-  model_not_found = { 404, "not_found_error", "invalid_request_error", "model_not_found" },
-  method_not_allowed = { 405, "invalid_request_error", "invalid_request_error", "method_not_allowed" },
-  request_timeout = { 408, "invalid_request_error", "invalid_request_error", "timeout" },
-  conflict = { 409, "conflict_error", "invalid_request_error" },
-  too_large = { 413, "request_too_large", "invalid_request_error", "request_too_large" },
-  uri_too_long = { 414, "invalid_request_error", "invalid_request_error" },
-  unsupported_media = { 415, "invalid_request_error", "invalid_request_error", "unsupported_media_type" },
-  expectation_failed = { 417, "invalid_request_error", "invalid_request_error" },
-  head_too_large = { 431, "invalid_request_error", "invalid_request_error" },
-  rate_limited = { 429, "rate_limit_error", "rate_limit_error", "rate_limit_exceeded" },
-  quota_exceeded = { 429, "rate_limit_error", "insufficient_quota", "insufficient_quota" },
-  client_closed = { 499, "api_error", "server_error" },
-  stalled = { 499, "api_error", "server_error" },
-  internal = { 500, "api_error", "server_error" },
-  not_implemented = { 501, "api_error", "server_error" },
-  no_credential = { 502, "api_error", "upstream_auth_error" },
-  upstream_auth = { 502, "api_error", "upstream_auth_error" },
-  upstream_error = { 502, "api_error", "server_error" },
-  upstream_unreachable = { 502, "api_error", "server_error" },
-  upstream_disconnected = { 502, "api_error", "server_error" },
-  upstream_bad_response = { 502, "api_error", "server_error" },
-  unavailable = { 503, "overloaded_error", "server_error", "unavailable" },
-  upstream_unavailable = { 503, "overloaded_error", "server_error", "overloaded" },
-  timeout = { 504, "timeout_error", "timeout", "timeout" },
-  upstream_bad_request = { 400, "invalid_request_error", "invalid_request_error" },
-  upstream_billing = { 402, "billing_error", "insufficient_quota", "insufficient_quota" },
-  upstream_forbidden = { 502, "api_error", "upstream_auth_error" },
-  upstream_not_found = { 404, "not_found_error", "invalid_request_error", "model_not_found" },
-  upstream_too_large = { 413, "request_too_large", "invalid_request_error", "request_too_large" },
-  upstream_timeout = { 504, "timeout_error", "timeout", "timeout" },
-  upstream_rate_limited = { 429, "rate_limit_error", "rate_limit_error", "rate_limit_exceeded" },
-  upstream_overloaded = { 529, "overloaded_error", "server_error", "overloaded" },
-  unsupported_version = { 505, "invalid_request_error", "invalid_request_error" },
+  bad_request = { 400, "invalid_request_error", "invalid_request_error",
+    doc = "Something in the request is not as the API wants it." },
+  bad_json = { 400, "invalid_request_error", "invalid_request_error",
+    doc = "The body is no valid JSON; the message says at which byte." },
+  unsupported = { 400, "invalid_request_error", "invalid_request_error", "unsupported_parameter",
+    doc = "A field or value that this gateway does not serve; named, never dropped." },
+  context_length_exceeded = { 400, "invalid_request_error", "invalid_request_error", "context_length_exceeded",
+    doc = "The conversation is longer than the model holds." },
+  unauthenticated = { 401, "authentication_error", "invalid_request_error", "invalid_api_key",
+    doc = "No key, or none that this gateway knows. All wrong keys get the same answer." },
+  billing = { 402, "billing_error", "insufficient_quota", "insufficient_quota", doc = "The account cannot pay." },
+  forbidden = { 403, "permission_error", "permission_error", doc = "The key may not use this model." },
+  not_found = { 404, "not_found_error", "invalid_request_error", "not_found", doc = "There is nothing at this path." },
+  model_not_found = { 404, "not_found_error", "invalid_request_error", "model_not_found",
+    doc = "No account serves this model, or several do and none was named." },
+  method_not_allowed = { 405, "invalid_request_error", "invalid_request_error", "method_not_allowed",
+    doc = "The path has other methods." },
+  request_timeout = { 408, "invalid_request_error", "invalid_request_error", "timeout",
+    doc = "The client did not send its request in time." },
+  conflict = { 409, "conflict_error", "invalid_request_error", doc = "The request contradicts what is there already." },
+  too_large = { 413, "request_too_large", "invalid_request_error", "request_too_large",
+    doc = "The body is larger than the surface takes." },
+  uri_too_long = { 414, "invalid_request_error", "invalid_request_error", doc = "The request target is too long." },
+  unsupported_media = { 415, "invalid_request_error", "invalid_request_error", "unsupported_media_type",
+    doc = "The body comes in an encoding that is not accepted." },
+  expectation_failed = { 417, "invalid_request_error", "invalid_request_error",
+    doc = "An `Expect` that is not `100-continue`." },
+  head_too_large = { 431, "invalid_request_error", "invalid_request_error",
+    doc = "The header fields are too many or too long." },
+  rate_limited = { 429, "rate_limit_error", "rate_limit_error", "rate_limit_exceeded", doc = "Too many requests." },
+  quota_exceeded = { 429, "rate_limit_error", "insufficient_quota", "insufficient_quota",
+    doc = "A budget is used up." },
+  client_closed = { 499, "api_error", "server_error", doc = "The client has gone; only in the log." },
+  stalled = { 499, "api_error", "server_error", doc = "The client did not read its answer; only in the log." },
+  internal = { 500, "api_error", "server_error",
+    doc = "A mistake of the gateway or of a plugin; details are in the log." },
+  not_implemented = { 501, "api_error", "server_error", doc = "A method or transfer coding that is not served." },
+  no_credential = { 502, "api_error", "upstream_auth_error", doc = "The gateway has no credential for the account." },
+  upstream_auth = { 502, "api_error", "upstream_auth_error", doc = "The upstream refused the gateway's credential." },
+  upstream_error = { 502, "api_error", "server_error", doc = "The upstream failed." },
+  upstream_unreachable = { 502, "api_error", "server_error",
+    doc = "No connection to the upstream: name, address or TLS." },
+  upstream_disconnected = { 502, "api_error", "server_error",
+    doc = "The upstream broke the connection before its answer was whole." },
+  upstream_bad_response = { 502, "api_error", "server_error",
+    doc = "What the upstream sent is no answer: bad HTTP, no JSON, too large, a redirect." },
+  unavailable = { 503, "overloaded_error", "server_error", "unavailable", doc = "The gateway takes no request now." },
+  upstream_unavailable = { 503, "overloaded_error", "server_error", "overloaded",
+    doc = "The upstream takes no request now." },
+  timeout = { 504, "timeout_error", "timeout", "timeout", doc = "The request's time is over." },
+  upstream_bad_request = { 400, "invalid_request_error", "invalid_request_error",
+    doc = "The upstream says that the request is wrong." },
+  upstream_billing = { 402, "billing_error", "insufficient_quota", "insufficient_quota",
+    doc = "The account of the gateway cannot pay." },
+  upstream_forbidden = { 502, "api_error", "upstream_auth_error", doc = "The gateway's credential may not do this." },
+  upstream_not_found = { 404, "not_found_error", "invalid_request_error", "model_not_found",
+    doc = "The upstream does not know the model." },
+  upstream_too_large = { 413, "request_too_large", "invalid_request_error", "request_too_large",
+    doc = "The request is too large for the upstream." },
+  upstream_timeout = { 504, "timeout_error", "timeout", "timeout", doc = "The upstream did not answer in time." },
+  upstream_rate_limited = { 429, "rate_limit_error", "rate_limit_error", "rate_limit_exceeded",
+    doc = "The upstream limits the account; `retry-after` is passed on." },
+  upstream_overloaded = { 529, "overloaded_error", "server_error", "overloaded",
+    doc = "The upstream is overloaded." },
+  unsupported_version = { 505, "invalid_request_error", "invalid_request_error", doc = "Not HTTP/1.0 or 1.1." },
 }
 -- What rt.* says while talking to the upstream, as the client is told.
 local TRANSPORT = {
@@ -100,6 +124,24 @@ end
 ---@return boolean
 function M.is_known(code)
   return CODES[code] ~= nil
+end
+
+--- All codes with what they mean, by status and name: for the reference.
+---@return { code: string, status: integer, types: table<string, string>, detail: string?, doc: string }[] detail: the
+--- `code` that the second dialect has beside its type.
+function M.list()
+  local out = {}
+  for code, row in pairs(CODES) do
+    out[#out + 1] = { code = code, status = row[1], types = { ["anthropic"] = row[2], ["openai"] = row[3] },
+      detail = row[4], doc = row.doc }
+  end
+  table.sort(out, function(a, b)
+    if a.status ~= b.status then
+      return a.status < b.status
+    end
+    return a.code < b.code
+  end)
+  return out
 end
 
 --- Makes an error.

@@ -9,7 +9,28 @@ local is_reply = require("gate.plugin").is_reply
 
 local M = {}
 
-M.PHASES = { "on_access", "on_request", "on_route", "on_attempt", "on_failure", "on_event", "on_response", "on_end" }
+--- The hooks in the order in which a request comes by them. The texts are REFERENCE.md's (`make reference`).
+M.HOOKS = {
+  { name = "on_access", when = "First, before the body is read.", may = "set `ctx.identity`, answer, refuse",
+    note = "When no plugin has set `ctx.identity` the request is refused with `unauthenticated`." },
+  { name = "on_request", when = "The pivot request is there.", may = "edit `ctx.body`, answer, refuse" },
+  { name = "on_route", when = "Targets are chosen.", may = "return a list of targets, answer, refuse",
+    note = "Every plugin sees, and may replace, the targets of the ones before." },
+  { name = "on_attempt", extra = "attempt", when = "Before each try.", may = "edit `attempt.body`, answer, refuse",
+    note = "The body is a fork: the next try starts from the client's request again." },
+  { name = "on_failure", extra = "attempt", when = "After a try that failed with nothing sent to the client.",
+    may = 'return `"retry"`, `"next"` or `"fail"`', note = "The first plugin that answers decides." },
+  { name = "on_event", extra = "event", when = "For each pivot event of the answer, streamed or not.",
+    may = "edit or drop the event; must not wait", note = "Takes the stream off the C fast path." },
+  { name = "on_response", when = "The whole answer is there, where it was not streamed.",
+    may = "edit `ctx.answer`, answer, refuse" },
+  { name = "on_end", when = "Always, after the client has its answer or has gone.", may = "wait; changes nothing" },
+}
+
+M.PHASES = {}
+for i, hook in ipairs(M.HOOKS) do
+  M.PHASES[i] = hook.name
+end
 
 ---@class gate.pipeline.Hooks
 ---@field n integer

@@ -131,7 +131,7 @@ return { accounts = { aws = { provider = "cloud", region = env.REGION, key = sec
   end)
 
   it("finds lines also where tables come from variables, calls and loops", function()
-    assert_refused('gate.lua:2: keys[1].nane: unknown field (did you mean "name"?)\ngate.lua:2: keys[1].name: is required',
+    assert_refused('gate.lua:2: keys[1].nane: unknown field (did you mean "name"?)\ngate.lua:2: keys[1].name: is required: How the log calls it.',
       "local keys = {}\nfor i = 1, 1 do keys[i] = { nane = 1, sha256 = ('ab'):rep(32) } end\nreturn { " .. ACCOUNT
         .. ", keys = keys }")
     assert_refused("gate.lua:4: workers: must be an integer, is 1.5",

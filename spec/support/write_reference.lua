@@ -1,0 +1,2 @@
+--- `make reference`.
+require("spec.support.reference").write()
