@@ -6,6 +6,7 @@
 #include <lualib.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CLOSE_MS = 1000, EXIT_STUCK = 70 };
 
@@ -244,6 +245,10 @@ int rt_close(void)
     rt_timer_close();
     uv_walk(&process.loop, close_handle, NULL);
     run_out(true);
-    uv_loop_close(&process.loop);
+    if (uv_loop_close(&process.loop) == UV_EBUSY) {
+        // A job on the thread pool hangs (a name server that does not answer); exit() would wait for its thread.
+        fflush(NULL);
+        _exit(process.exit_status);
+    }
     return process.exit_status;
 }
