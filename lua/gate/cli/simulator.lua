@@ -39,7 +39,7 @@ function M.run(arguments, options)
   end
   local provider, account
   provider, account, problems = loader.open_provider(modules_of.new(bundle.modules), options.plugin or "simulator", raw,
-    "http://" .. listen)
+    "http://" .. (listen:gsub(":%d+$", ""))) -- it only serves: the port, which may be 0, does not matter to it
   if not provider then
     return common.tell_problems(problems)
   end
