@@ -60,6 +60,7 @@ end
 ---@field home string The folder that holds plugins/.
 ---@field env fun(name: string): string?
 ---@field number integer?
+---@field is_check boolean? Collect also what has errors: gate.loader tells them together with its own.
 ---@field quickstart_sha256 string? Hash of the key that serves while there is no configuration.
 
 --- Collects a bundle.
@@ -91,12 +92,12 @@ function M.collect(options)
   end
   local evaluated = problems:count()
   local config = config_of.check_process(raw, problems)
-  if problems:count() > evaluated then
+  if problems:count() > evaluated and not options.is_check then
     return nil, problems
   end
   local modules, folders = {}, {}
   local config_dir = path and directory_of(path) or "."
-  for _, folder in ipairs(config.plugin_dirs) do
+  for _, folder in ipairs(config.plugin_dirs or {}) do
     local stat = fs.stat(config_of.resolve(config_dir, folder))
     if not stat then
       problems:add({ "plugin_dirs" }, "there is no folder " .. folder)

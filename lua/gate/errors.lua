@@ -83,6 +83,7 @@ local TRANSPORT = {
   tls = "upstream_unreachable",
   reset = "upstream_disconnected",
   closed = "upstream_disconnected",
+  truncated = "upstream_disconnected",
   bad_response = "upstream_bad_response",
   bad_event = "upstream_bad_response",
   too_large = "upstream_bad_response",

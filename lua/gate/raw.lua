@@ -2,6 +2,7 @@
 --- headers are the upstream's.
 local answer = require("gate.answer")
 local errors = require("gate.errors")
+local relay_of = require("rt.relay")
 
 local M = {}
 
@@ -17,22 +18,20 @@ function M.run(ctx, req, _, account, call)
   end
   answer.add_warnings(ctx, headers)
   local ok, err = req:start(call:status(), headers)
-  ctx._status = call:status()
-  while ok do
-    local chunk, read_err = call:read()
-    if not chunk then
-      if read_err then -- never a clean end for what was cut
-        ctx._error = errors.from_transport(read_err)
-        req:abort()
-      else
-        req:finish()
-      end
-      return nil
-    end
-    ok, err = req:write(chunk)
+  if not ok then
+    call:close()
+    return err
   end
-  call:close()
-  return err
+  ctx._status = call:status()
+  local _, copy_err = relay_of.copy(req, call)
+  if copy_err then -- never a clean end for what was cut
+    ctx._error = errors.from_transport(copy_err)
+    call:close()
+    req:abort()
+  else
+    req:finish()
+  end
+  return nil
 end
 
 return M

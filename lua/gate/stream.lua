@@ -26,10 +26,9 @@ local function open(ctx, req, gen, account, call)
   local has_hook = gen.hooks.on_event
   local native_provider = account.module.native and (account.module.framing or "sse") == "sse"
   if entry.is_native then
-    if native_provider and not has_hook then
-      return relay_of.new(req, call, programs.pass[account.provider]), "pass"
-    end
-    return relay_of.new(req, call, programs.events[account.provider]), "events"
+    local is_pass = native_provider and not has_hook
+    local relay, err = relay_of.new(req, call, (is_pass and programs.pass or programs.events)[account.provider])
+    return relay, relay and (is_pass and "pass" or "events") or err
   end
   enter(ctx, entry)
   local name, variables = entry.module.open_stream(ctx, entry.conf, entry.state)
@@ -43,12 +42,18 @@ local function open(ctx, req, gen, account, call)
     end
     mode = "rules"
   end
-  local relay = relay_of.new(req, call, program)
+  local relay, err = relay_of.new(req, call, program)
+  if not relay then
+    return nil, err
+  end
   set_variables(relay, variables)
   return relay, mode
 end
 
 local function emit_native(relay, name, data)
+  if data:find("\n", 1, true) then
+    data = data:gsub("\n", "\ndata: ")
+  end
   relay:emit("event: " .. name .. "\ndata: " .. data .. "\n\n")
 end
 
@@ -125,7 +130,7 @@ end
 local QUIET = { client_closed = true, stalled = true, cancelled = true }
 
 -- The last of a stream that went wrong after its 200: an event in the client's dialect, then the end.
-local function fail(ctx, req, relay, err, mode)
+local function fail(ctx, req, relay, err)
   ctx._error = err
   if QUIET[err.code] then
     ctx._status = 499
@@ -140,7 +145,7 @@ local function fail(ctx, req, relay, err, mode)
     text = errors.stream_event(ctx.dialect, err, ctx.id)
   end
   -- In pass mode half an event may have gone out: an empty line ends it.
-  relay:emit((mode == "pass" and "\n\n" or "") .. text)
+  relay:emit(relay:is_between() and text or ("\n\n" .. text))
   req:finish()
 end
 
@@ -161,11 +166,16 @@ function M.run(ctx, req, gen, attempt, account, call)
     return errors.new("upstream_bad_response", "upstream: a document came where a stream was asked for")
   end
   local relay, mode = open(ctx, req, gen, account, call)
+  if not relay then
+    call:close()
+    return errors.from_transport(mode)
+  end
   local name, data = relay:first()
   if not name then
+    relay:close()
     return errors.from_transport(data or { code = "closed", message = "the stream ended before its first event" })
   elseif name == "error" and account.module.native then
-    call:close()
+    relay:close()
     local err = pivot.error_of_event(data)
     err.is_event = true
     return err
@@ -178,12 +188,12 @@ function M.run(ctx, req, gen, attempt, account, call)
   answer.add_warnings(ctx, headers)
   local ok, err = req:start(200, headers)
   if not ok then
-    call:close()
+    relay:close()
     return err
   end
   ctx._status = 200
   local ping = ctx._entry.module.ping
-  if ping and mode ~= "pass" then
+  if ping then
     relay:ping_every(PING_MS, ping)
   end
   err = pump(ctx, gen, relay, mode, attempt, account)
@@ -198,9 +208,9 @@ function M.run(ctx, req, gen, attempt, account, call)
     err = errors.new("upstream_disconnected", "upstream: the stream ended before message_stop")
   end
   if err then
-    call:close()
+    relay:close()
     attempt.error = err
-    fail(ctx, req, relay, err, mode)
+    fail(ctx, req, relay, err)
     return nil
   end
   if mode ~= "pass" and not ctx._entry.is_native then

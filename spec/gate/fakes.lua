@@ -254,4 +254,10 @@ end
 
 function Relay:ping_every() end
 
+function Relay:close() end
+
+function Relay:is_between()
+  return true
+end
+
 return M

@@ -19,10 +19,13 @@ end
 
 --- Collects a bundle, without a running gateway.
 ---@param options { config: string? }
+---@param is_check boolean? Collect also what has errors.
 ---@return table? bundle
 ---@return table config_or_problems
-function M.collect(options)
-  return bundle_of.collect({ config_path = M.config_path(options), home = system.home(), env = system.getenv })
+function M.collect(options, is_check)
+  return bundle_of.collect({
+    config_path = M.config_path(options), home = system.home(), env = system.getenv, is_check = is_check,
+  })
 end
 
 --- Builds a generation offline: nothing is opened, nobody is asked.
@@ -30,7 +33,7 @@ end
 ---@return table? generation
 ---@return table problems
 function M.build(options)
-  local bundle, problems = M.collect(options)
+  local bundle, problems = M.collect(options, true)
   if not bundle then
     return nil, problems
   end
