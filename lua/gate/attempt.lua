@@ -45,24 +45,43 @@ local function read_error(ctx, attempt, account, call)
   return err
 end
 
-local function new_attempt(ctx, target, account, entry, number)
-  local body
-  if ctx.body then
-    body = ctx:own_doc(ctx.body:fork())
-    pivot.set_model(body, target.model)
+-- The body of an attempt is a fork of the request's, made when a plugin first asks for it: a request that nobody
+-- edits is sent from the very bytes that were read.
+local Attempt = {}
+
+function Attempt.__index(self, key)
+  if key ~= "body" then
+    return nil
   end
+  local ctx = self._ctx
+  local source = ctx.body
+  if not source or self._is_as_is then
+    return source
+  end
+  local body = ctx:own_doc(source:fork())
+  pivot.set_model(body, self.target.model)
+  rawset(self, "body", body)
+  return body
+end
+
+local function new_attempt(ctx, target, account, entry, number)
   local request = ctx.request
-  return {
-    number = number, target = target, account = account.name, provider = account.provider, model = entry, body = body,
+  return setmetatable({
+    number = number, target = target, account = account.name, provider = account.provider, model = entry,
     operation = ctx.operation, method = request.method, path = ctx._entry.upstream_path or request.path,
-    query = request.query,
-    api_version = ctx.api_version, betas = ctx.betas, is_stream = ctx.is_stream, started_at_ms = monotonic_ms(),
-  }
+    query = request.query, api_version = ctx.api_version, betas = ctx.betas, is_stream = ctx.is_stream,
+    started_at_ms = monotonic_ms(), first_byte_at_ms = false, ended_at_ms = false, status = false, _ctx = ctx,
+    _is_as_is = false,
+  }, Attempt)
 end
 
 -- One exchange with the upstream. Returns nothing when the client was answered (or is gone), else the error.
 local function exchange(ctx, req, gen, attempt, account)
   local provider = account.module
+  local source = ctx.body
+  if source and rawget(attempt, "body") == nil and source:get("model") == attempt.target.model then
+    attempt._is_as_is = true -- build() only looks at the body
+  end
   enter(ctx, account)
   local request, err = provider.build(attempt, account.state)
   leave(ctx)
@@ -78,6 +97,7 @@ local function exchange(ctx, req, gen, attempt, account)
   local call
   call, err = gen.client:send(request)
   request.body = nil -- the provider may keep the table; it must not keep the body
+  attempt._is_as_is = false
   if not call then
     return errors.from_transport(err)
   end

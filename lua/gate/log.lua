@@ -8,7 +8,7 @@ local time = require("rt.time")
 
 local M = {}
 
-local quote, floor, wall_ms = text.quote, math.floor, time.now_ms
+local quote, is_plain, floor, wall_ms = text.quote, text.is_plain, math.floor, time.now_ms
 local LEVELS = { debug = 1, info = 2, warn = 3, error = 4 }
 local threshold = LEVELS.info
 local line = buffer.new(1024)
@@ -42,6 +42,15 @@ local function send()
     ffi.C.log_append(target, text_pointer, size)
   else
     write(line:tostring())
+  end
+end
+
+-- A text as JSON, straight into the line.
+local function put_quoted(name, value)
+  if is_plain(value) then
+    line:put(name, '"', value, '"')
+  else
+    line:put(name, quote(value))
   end
 end
 
@@ -153,9 +162,9 @@ local function put_attempts(attempts)
 end
 
 local function put_upstream_ids(list)
-  line:put(',"upstream_ids":{', quote_kept(list[1]), ":", quote(list[2]))
-  for i = 3, #list, 2 do
-    line:put(",", quote_kept(list[i]), ":", quote(list[i + 1]))
+  for i = 1, #list, 2 do
+    line:put(i == 1 and ',"upstream_ids":{' or ",", quote_kept(list[i]))
+    put_quoted(":", list[i + 1])
   end
   line:put("}")
 end
@@ -228,7 +237,8 @@ function M.request(ctx, ended_at_ms, bytes_out)
   end
   local err = ctx._error
   if err then
-    line:put(',"error":', quote(err.code), ',"message":', quote(err.log_message or err.message or ""))
+    put_quoted(',"error":', err.code)
+    put_quoted(',"message":', err.log_message or err.message or "")
   end
   if ctx._upstream_ids then
     put_upstream_ids(ctx._upstream_ids)

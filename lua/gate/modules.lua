@@ -24,7 +24,11 @@ function M.new(sources)
   for _, name in ipairs(GATE) do
     shared[name] = true
   end
-  return setmetatable({ sources = sources, loaded = {}, loading = {}, trusted = {}, shared = shared }, M)
+  local own = {}
+  for name, source in pairs(sources) do
+    own[name] = { path = source.path, text = source.text }
+  end
+  return setmetatable({ sources = own, loaded = {}, loading = {}, trusted = {}, shared = shared }, M)
 end
 
 --- Names of the plugins there are: "plugins.route" -> "route". Parts of a plugin's folder are not counted.
@@ -107,6 +111,7 @@ function M:load(name)
     return nil, source.path .. ": returns nothing; a module returns a table"
   end
   self.loaded[name] = value
+  source.text = nil -- not needed any more; a generation lives long
   return value
 end
 

@@ -63,14 +63,21 @@ local function clean_utf8(text)
   return out:get()
 end
 
+--- Does a text stand in JSON as it is, between quotes? A tenth of what a pattern costs.
+---@param text string
+---@return boolean
+function M.is_plain(text)
+  local first = cast(pointer, text)
+  local last = first + #text
+  return find_special(first, last, first) == last
+end
+
 --- Quotes any text as a JSON string. Control characters are escaped, so a quoted text is one line and
 --- steers no terminal; bytes that are not UTF-8 are replaced.
 ---@param text string
 ---@return string
 function M.quote(text)
-  local first = cast(pointer, text)
-  local last = first + #text
-  if find_special(first, last, first) == last then -- a tenth of what a pattern costs
+  if M.is_plain(text) then
     return '"' .. text .. '"'
   end
   text = text:gsub('[%c"\\\127]', escape)

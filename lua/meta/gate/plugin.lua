@@ -93,7 +93,7 @@
 ---@field account string
 ---@field provider string
 ---@field model table Catalogue entry.
----@field body? gate.json.Doc Fork of ctx.body.
+---@field body? gate.json.Doc Fork of ctx.body, made when first asked for.
 ---@field operation string
 ---@field method string
 ---@field path string
@@ -102,11 +102,11 @@
 ---@field betas? string
 ---@field headers? string[] Extra, flat; the provider decides which to send.
 ---@field is_stream boolean
----@field status? integer
+---@field status integer|false
 ---@field error? gate.Err
 ---@field started_at_ms number
----@field first_byte_at_ms? number
----@field ended_at_ms? number
+---@field first_byte_at_ms number|false
+---@field ended_at_ms number|false
 ---@field usage? gate.Usage
 ---@field request_ids? string[] Flat: header name, value.
 
