@@ -2,6 +2,7 @@
 --- event is parsed when a plugin first asks for a field of it.
 local errors = require("gate.errors")
 local json = require("gate.json")
+local plugin_of = require("gate.plugin")
 
 local M = {}
 
@@ -50,13 +51,6 @@ function M.new(is_streamed)
     Event)
 end
 
-local function no_wait()
-  -- rt raises for a wait inside a coroutine that a task made; hooks of on_event are run as they are, so
-  -- the text of the error is the kernel's.
-  error("on_event may not wait", 0)
-end
-M.no_wait = no_wait
-
 --- Shows one event to the plugins.
 ---@param event gate.Event From new().
 ---@param hooks table
@@ -65,7 +59,9 @@ M.no_wait = no_wait
 function M.show(event, hooks, ctx, name, data)
   event.name, event.data = name, data
   event._is_changed, event._is_dropped = false, false
+  plugin_of.forbid_waiting("on_event")
   local _, err = hooks.run(ctx, event)
+  plugin_of.forbid_waiting(nil)
   local doc = rawget(event, "_doc")
   if doc then
     if event._is_changed and not err then

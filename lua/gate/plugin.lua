@@ -68,11 +68,29 @@ M.base64_encode, M.base64_decode = crypto.base64_encode, crypto.base64_decode
 M.base64url_encode, M.base64url_decode = crypto.base64url_encode, crypto.base64url_decode
 M.new_id = ids.new
 M.now_ms, M.monotonic_ms = time.now_ms, time.monotonic_ms
-M.sleep = time.sleep
 M.is_secret = secret.is
 M.parse_url = address.url
 M.parse_target = address.target
 M.tohex = bit.tohex
+
+local no_waiting_in -- name of the hook that runs now and may not wait
+
+--- Kernel: from now on a wait raises and names this hook; nil: waiting is fine again.
+---@param hook string?
+function M.forbid_waiting(hook)
+  no_waiting_in = hook
+end
+
+--- Waits.
+---@param ms number
+---@return true? ok
+---@return gate.Err? err client_closed, timeout: the request is over.
+function M.sleep(ms)
+  if no_waiting_in then
+    error(no_waiting_in .. " may not wait: it runs between two events of a stream", 2)
+  end
+  return time.sleep(ms)
+end
 
 --- Milliseconds until the request's deadline; nil when there is none.
 M.remaining_ms = task.remaining
@@ -93,7 +111,7 @@ function M.for_plugin(name)
   for key, value in pairs(M) do
     own[key] = value
   end
-  own.for_plugin = nil
+  own.for_plugin, own.forbid_waiting = nil, nil
   own.log = function(level, event, fields)
     log.event(level, event, fields, name)
   end

@@ -9,7 +9,7 @@ local ids = require("gate.ids")
 local json = require("gate.json")
 local log = require("gate.log")
 local pipeline = require("gate.pipeline")
-local reply_of = require("gate.plugin").is_reply
+local plugin_of = require("gate.plugin")
 local task = require("rt.task")
 local time = require("rt.time")
 
@@ -17,6 +17,7 @@ local M = {}
 
 local monotonic_ms = time.monotonic_ms
 local enter, leave = pipeline.enter, pipeline.leave
+local forbid_waiting, is_reply = plugin_of.forbid_waiting, plugin_of.is_reply
 local live -- the generation that new requests begin with
 local is_draining = false
 local counts = { requests = 0, active = 0, errors = 0, crashes = 0 }
@@ -195,7 +196,7 @@ local function serve(ctx, req, gen, entry, request)
   if err then
     answer_error(ctx, req, err)
   elseif reply then
-    if not reply_of(reply) then
+    if not is_reply(reply) then
       error("a hook may return nothing, gate.reply(...) or nil, err")
     end
     answer_reply(ctx, req, reply)
@@ -210,6 +211,7 @@ end
 
 local function crash(ctx, req, message)
   counts.crashes = counts.crashes + 1
+  forbid_waiting(nil)
   local plugin = ctx._plugin ~= 0 and ctx._gen:plugin_name(ctx._plugin) or nil
   log.event("error", "request_raised", {
     request = ctx.id, plugin = plugin, hook = plugin and ctx._hook or nil, message = tostring(message),

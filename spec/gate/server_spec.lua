@@ -255,6 +255,16 @@ describe("gate.server", function()
     assert.equal(500, req.answer.status)
   end)
 
+  it("says clearly that on_event may not wait, and forgets it", function()
+    local req = serve({ body = STREAM_BODY, answers = { { events = EVENTS } },
+      plugins = with("gatekeeper", gatekeeper("function M.on_event() gate.sleep(1) end")) })
+    assert.is_true(req.answer.is_aborted)
+    assert.truthy(lines[1]:find("on_event may not wait", 1, true))
+    req = serve({ answers = { { body = MESSAGE } },
+      plugins = with("gatekeeper", gatekeeper("function M.on_request() gate.sleep(1) end")) })
+    assert.equal(200, req.answer.status)
+  end)
+
   it("refuses an answer of the wrong kind", function()
     local one = 'return { accounts = { aws = { provider = "cloud" } } }'
     assert.equal(502, serve({ config = one, body = STREAM_BODY, answers = { { body = MESSAGE } } }).answer.status)
