@@ -8,6 +8,7 @@ local pipeline = require("gate.pipeline")
 local pivot = require("gate.pivot")
 local raw = require("gate.raw")
 local reply_of = require("gate.plugin").is_reply
+local secret = require("gate.secret")
 local stream = require("gate.stream")
 local time = require("rt.time")
 local upstream = require("gate.upstream")
@@ -40,6 +41,8 @@ local function read_error(ctx, attempt, account, call)
       or "the upstream refused the request", status = nil }
   end
   err.upstream_status = attempt.status
+  err.message = secret.redact(tostring(err.message))
+  err.body = err.body and secret.redact(err.body)
   err.headers = headers
   call:close() -- not before: its headers go with it
   return err

@@ -166,6 +166,16 @@ describe("gate.server", function()
     assert.equal('{"type":"error"}', req.answer.body)
   end)
 
+  it("takes the gateway's secrets out of what an upstream says", function()
+    local kept = require("gate.secret").new("very-secret-value")
+    local req = serve({
+      plugins = with("gatekeeper", gatekeeper('function M.on_failure() return "fail" end')),
+      answers = { { status = 529, body = '{"a":"very-secret-value, very-secret-value"}' } },
+    })
+    assert.equal("very-secret-value", kept:reveal())
+    assert.equal('{"a":"[secret], [secret]"}', req.answer.body)
+  end)
+
   it("lets a plugin decide about a failure", function()
     local req, client = serve({
       plugins = with("gatekeeper", gatekeeper('function M.on_failure() return "fail" end')),
