@@ -52,14 +52,41 @@ local CODE_OF_TYPE = {
   timeout_error = "upstream_timeout", overloaded_error = "upstream_overloaded",
 }
 
---- Milliseconds of a retry-after header in seconds; nil where it is absent, a date, or nonsense.
+local MONTHS = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10, Nov = 11, Dec = 12 }
+local LONGEST_PAUSE_S = 86400
+
+-- "Sun, 06 Nov 1994 08:49:37 GMT" -> seconds since 1970, nil for anything else (RFC 9110 section 5.6.7; the
+-- obsolete forms are nobody's any more).
+local function http_date_s(text)
+  local day, month, year, hour, minute, second = text:match("^%a+, (%d%d) (%a%a%a) (%d%d%d%d) (%d%d):(%d%d):(%d%d) GMT$")
+  month = MONTHS[month]
+  if not month then
+    return nil
+  end
+  year = tonumber(year)
+  if month <= 2 then -- a year of this reckoning begins in March
+    year, month = year - 1, month + 12
+  end
+  local days = 365 * year + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400)
+    + math.floor((153 * (month - 3) + 2) / 5) + day - 719469
+  return ((days * 24 + hour) * 60 + minute) * 60 + second
+end
+
+--- Milliseconds of a retry-after header, a number of seconds or a date; nil where it is absent or nonsense.
 local function retry_after_ms(call)
-  local seconds = tonumber(call:header("retry-after") or "")
-  if seconds and seconds >= 0 and seconds < 86400 then
-    return math.ceil(seconds * 1000)
+  local text = call:header("retry-after")
+  local seconds = tonumber(text or "")
+  if text and not seconds then
+    local date_s = http_date_s(text)
+    seconds = date_s and math.max(0, date_s - gate.now_ms() / 1000)
+  end
+  if seconds and seconds >= 0 then
+    return math.ceil(math.min(seconds, LONGEST_PAUSE_S) * 1000)
   end
   return nil
 end
+
+local SHOULD_RETRY = { ["true"] = true, ["false"] = false }
 
 --- Reads an upstream's error answer.
 ---@param call rt.client.Call
@@ -70,7 +97,13 @@ function M.read_error(call, text)
   local err = {
     code = CODE_OF_STATUS[status] or (status >= 500 and "upstream_error") or "upstream_bad_request",
     status = status, upstream_status = status, retry_after_ms = retry_after_ms(call),
+    should_retry = SHOULD_RETRY[call:header("x-should-retry") or ""],
   }
+  if status < 400 then -- a redirect, which is never followed, or the like
+    err.code, err.status = "upstream_bad_response", nil
+    err.message = ("the upstream answered with status %d"):format(status)
+    return err
+  end
   local doc = json.parse(text)
   if doc then
     local kind = doc:get("error", "type")

@@ -85,7 +85,7 @@ void relay_free(relay *r)
 bool relay_is_between(const relay *r)
 {
     return r->state && !r->state->is_peeked && r->raw_size == 0 &&
-           (!program_is_pass(r->state->program) || sse_is_between(&r->state->reader));
+           (!program_is_pass(r->state->program) || (!r->is_cut && sse_is_between(&r->state->reader)));
 }
 
 // ---- towards the client ----
@@ -209,6 +209,7 @@ static enum relay_result end_result(relay *r)
         return RELAY_FAIL;
     }
     if (r->state && sse_end(&r->state->reader)) {
+        r->is_cut = true; // the reader has forgotten it
         fail(r, "truncated", "the upstream's answer ended inside an event");
         return RELAY_FAIL;
     }

@@ -57,6 +57,7 @@ struct relay {
     bool *gone;                                           // set: tells a callback below us that the relay was freed
     enum relay_want want;
     bool is_ended, is_paused, is_draining;
+    bool is_cut; // the upstream's answer ended inside an event
 };
 
 // Begins to receive the body of call. p NULL: an opaque body. NULL: out of memory.

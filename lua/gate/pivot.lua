@@ -90,14 +90,23 @@ function M.program(rules, framing)
   return { rules = out, pass = rules == nil, framing = framing ~= "sse" and framing or nil }
 end
 
---- Usage counters that a relay has lifted.
+-- More tokens than any model can count in one request: what is above is a broken upstream's, and so is what is below 0.
+local MAX_TOKENS = 1e9
+
+local function counter_of(value)
+  if type(value) == "number" and value >= 0 and value <= MAX_TOKENS then
+    return math.floor(value)
+  end
+end
+
+--- Usage counters that a relay has lifted. Here and below: what cannot be a counter counts as not told.
 ---@param relay rt.relay.Relay
 ---@return gate.Usage? usage nil: the stream told none.
 function M.usage_of_relay(relay)
   local usage
   for i = 1, #M.USAGE_SLOTS do
     local name = M.USAGE_SLOTS[i]
-    local value = relay:slot(name)
+    local value = counter_of(relay:slot(name))
     if value then
       usage = usage or {}
       usage[name] = value
@@ -115,8 +124,7 @@ local answer_lift = lift_of.new((function()
 end)())
 
 local function lifted(out, i)
-  local value = out[i]
-  return value >= 0 and value or nil
+  return counter_of(tonumber(out[i]))
 end
 
 --- Usage counters of an answer that nobody needs as a document; in the order of USAGE above.
@@ -129,19 +137,19 @@ function M.usage_of_text(text)
     return nil, err
   end
   local out = answer_lift.out
-  if out[0] < 0 and out[1] < 0 then
+  local input, output = lifted(out, 0), lifted(out, 1)
+  if not input and not output then
     return nil
   end
   return {
-    input_tokens = lifted(out, 0), output_tokens = lifted(out, 1), cache_read_input_tokens = lifted(out, 2),
+    input_tokens = input, output_tokens = output, cache_read_input_tokens = lifted(out, 2),
     cache_creation_input_tokens = lifted(out, 3), cache_creation_5m_input_tokens = lifted(out, 4),
     cache_creation_1h_input_tokens = lifted(out, 5), thinking_tokens = lifted(out, 6),
   }
 end
 
 local function counter(doc, ...)
-  local value = doc:get(...)
-  return type(value) == "number" and value >= 0 and value or nil
+  return counter_of((doc:get(...)))
 end
 
 --- Usage counters of an answer document.

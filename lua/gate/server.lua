@@ -83,13 +83,13 @@ local function answer_error(ctx, req, err)
   else
     status, headers, body = errors.shape(ctx.dialect, err, ctx.id)
   end
-  local has_request_id, has_retry_after = false, false
+  local has_request_id, own = false, {}
   for i = 1, #headers, 2 do
-    has_retry_after = has_retry_after or headers[i] == "retry-after"
+    own[headers[i]] = true
   end
   local more = err.headers
   for i = 1, more and #more or 0, 2 do
-    if not (more[i] == "retry-after" and has_retry_after) then
+    if not own[more[i]] then
       headers[#headers + 1], headers[#headers + 2] = more[i], more[i + 1]
     end
     has_request_id = has_request_id or more[i] == "request-id"

@@ -149,6 +149,32 @@ function Between:forward(path, body, headers)
   return self.requests[before + 1], answer
 end
 
+--- The log's lines of an event.
+---@param event string
+---@return table[] lines
+function Between:log(event)
+  local found = {}
+  for line in self.program:output():gmatch("({[^\n]*})\n") do
+    local ok, value = pcall(cjson.decode, line)
+    if ok and value.event == event then
+      found[#found + 1] = value
+    end
+  end
+  return found
+end
+
+--- The log's line of a request, which may be written a little after its answer.
+---@param answer table Of ask().
+---@return table line
+function Between:log_of(answer)
+  self.program:wait_for('"event":"request","id":"' .. answer.headers["x-request-id"] .. '"')
+  for _, line in ipairs(self:log("request")) do
+    if line.id == answer.headers["x-request-id"] then
+      return line
+    end
+  end
+end
+
 --- One request on the admin socket.
 ---@return integer status
 ---@return any value
