@@ -42,6 +42,7 @@ local function read_error(ctx, attempt, account, call)
   end
   err.upstream_status = attempt.status
   err.message = secret.redact(tostring(err.message))
+  err.log_message = err.log_message and secret.redact(tostring(err.log_message))
   err.body = err.body and secret.redact(err.body)
   err.headers = headers
   call:close() -- not before: its headers go with it

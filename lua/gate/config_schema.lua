@@ -51,6 +51,8 @@ return {
         first_byte_ms = { type = "integer", min = 10, default = 10 * MINUTE_MS,
           doc = "From the last byte sent upstream to the first of its answer." },
         between_bytes_ms = { type = "integer", min = 10, default = 90000, doc = "Silence within an answer." },
+        no_content_ms = { type = "integer", min = 100, default = 5 * MINUTE_MS,
+          doc = "A stream that sends nothing but keep-alives." },
         drain_ms = { type = "integer", min = 0, default = MINUTE_MS,
           doc = "What still runs so long after SIGTERM or `drain` is cut." },
         stall_ms = { type = "integer", min = 100, default = 1000,

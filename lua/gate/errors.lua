@@ -161,9 +161,10 @@ function M.from_transport(err)
   if not code then
     return err
   end
-  return {
-    code = code, message = "upstream: " .. tostring(err.message), phase = err.phase, sent = err.sent,
-    transport = err.code,
+  local message = tostring(err.message)
+  return { -- where the upstream is stays the operator's business
+    code = code, message = "upstream: " .. message:gsub("^%a+://[^%s/]+: ", ""), log_message = "upstream: " .. message,
+    phase = err.phase, sent = err.sent, transport = err.code,
   }
 end
 

@@ -154,7 +154,8 @@ local function put_attempts(attempts)
       line:put(',"status":', attempt.status)
     end
     if attempt.error then
-      line:put(',"error":', quote(attempt.error.code), ',"message":', quote(attempt.error.message or ""))
+      line:put(',"error":', quote(attempt.error.code), ',"message":',
+        quote(attempt.error.log_message or attempt.error.message or ""))
     end
     line:put(',"ms":', floor((attempt.ended_at_ms or attempt.started_at_ms) - attempt.started_at_ms), "}")
   end

@@ -4,6 +4,7 @@
 local errors = require("gate.errors")
 local json = require("gate.json")
 local lift_of = require("gate.json.lift")
+local secret = require("gate.secret")
 
 local M = {}
 
@@ -183,7 +184,7 @@ function M.error_of_event(data)
   if type(kind) ~= "string" then
     return errors.new("upstream_error", "the upstream reported an error")
   end
-  return errors.from_type(kind, type(message) == "string" and message or kind)
+  return errors.from_type(kind, secret.redact(type(message) == "string" and message or kind))
 end
 
 --- Makes a body ask for a model. Untouched when it does already, so that the bytes stay the client's.

@@ -33,8 +33,21 @@ function M.new(value)
 end
 
 local REDACT_MIN_BYTES = 8 -- shorter ones would blot out ordinary words
+local HIDDEN = "[secret]"
 
---- A text without any of the secrets of this process: for what an upstream says about a request.
+-- Shapes in which credentials are usually written, each with the least length that makes one. What stands before the
+-- second capture is kept.
+local SHAPES = {
+  { "%f[%w]()(sk%-[%w_%-]+)", 16 },
+  { "([Bb]earer%s+)([%w%-%._~%+/]+=*)", 12 },
+  { "%f[%w]()(A[KS]IA[%u%d]+)", 20 },
+  { "(Signature=)(%x+)", 16 },
+  { "(://)([^%s/@\"'\\]+:[^%s/@\"'\\]+)%f[@]", 3 },
+  { "%f[%w+/]()([%w+/]+=*)", 100 },
+}
+
+--- A text without any of the secrets of this process, and without what looks like anybody's: for what an upstream
+--- says about a request.
 ---@param text string
 ---@return string
 function M.redact(text)
@@ -42,10 +55,17 @@ function M.redact(text)
     if #value >= REDACT_MIN_BYTES then
       local from, to = text:find(value, 1, true)
       while from do
-        text = text:sub(1, from - 1) .. "[secret]" .. text:sub(to + 1)
-        from, to = text:find(value, from + 8, true)
+        text = text:sub(1, from - 1) .. HIDDEN .. text:sub(to + 1)
+        from, to = text:find(value, from + #HIDDEN, true)
       end
     end
+  end
+  for _, shape in ipairs(SHAPES) do
+    text = text:gsub(shape[1], function(before, found)
+      if #found >= shape[2] then
+        return (type(before) == "string" and before or "") .. HIDDEN
+      end
+    end)
   end
   return text
 end

@@ -7,6 +7,7 @@ local events = require("gate.events")
 local pipeline = require("gate.pipeline")
 local pivot = require("gate.pivot")
 local relay_of = require("rt.relay")
+local secret = require("gate.secret")
 
 local M = {}
 
@@ -170,6 +171,7 @@ function M.run(ctx, req, gen, attempt, account, call)
     call:close()
     return errors.from_transport(mode)
   end
+  relay:no_content_after(gen.config.timeouts.no_content_ms)
   local name, data = relay:first()
   if not name then
     relay:close()
@@ -201,7 +203,7 @@ function M.run(ctx, req, gen, attempt, account, call)
   if not err and not (attempt.is_stopped or relay:slot("stopped")) then
     if mode == "pass" and relay:slot("error_type") then
       -- The upstream's own error event went out as it was.
-      ctx._error = errors.from_type(relay:slot("error_type"), relay:slot("error_message") or "")
+      ctx._error = errors.from_type(relay:slot("error_type"), secret.redact(relay:slot("error_message") or ""))
       req:finish()
       return nil
     end

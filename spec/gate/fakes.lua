@@ -254,6 +254,8 @@ end
 
 function Relay:ping_every() end
 
+function Relay:no_content_after() end
+
 function Relay:close() end
 
 function Relay:is_between()
