@@ -122,8 +122,8 @@ end
 ---@return string
 function M.post(path, body, headers)
   headers = headers or ""
-  local lower = headers:lower()
-  if not lower:find("x-api-key:", 1, true) and not lower:find("authorization:", 1, true) then
+  local lower = "\n" .. headers:lower()
+  if not lower:find("\nx-api-key:", 1, true) and not lower:find("\nauthorization:", 1, true) then
     headers = "x-api-key: " .. M.KEY .. "\r\n" .. headers
   end
   return ("POST %s HTTP/1.1\r\nhost: gate\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n%s\r\n%s")
