@@ -104,14 +104,21 @@ function M.start(options)
   return self
 end
 
+--- Ends both. The gateway must end in good order, without a word of a sanitizer and without a worker that died.
 function Between:stop()
-  if not self.is_stopped then
-    self.is_stopped = true
-    local ok, err = pcall(self.program.stop, self.program)
-    self.upstream.stop()
-    if not ok then
-      error(err, 0)
-    end
+  if self.is_stopped then
+    return
+  end
+  self.is_stopped = true
+  self.program.child:kill("TERM")
+  local ok, ended = pcall(self.program.wait, self.program)
+  local output = self.program:output()
+  pcall(self.program.stop, self.program, "KILL")
+  self.upstream.stop()
+  if not ok then
+    error(ended, 0)
+  elseif ended.status ~= 0 or output:find("Sanitizer", 1, true) or output:find('"event":"worker_died"', 1, true) then
+    error(("the gateway ended badly (%s):\n%s"):format(ended.signal or ended.status, output:sub(-4000)), 0)
   end
 end
 

@@ -148,7 +148,9 @@ describe("threats, reload:", function()
       logged("generation_live", i + 1)
       local before = asked
       between.wait_until(function() return asked >= before + 8 end)
-      last = {}
+      for client = 1, 4 do
+        last[client] = nil
+      end
       between.wait_until(function() return last[1] and last[2] and last[3] and last[4] end)
       for client = 1, 4 do
         assert.equal("n" .. i, last[client])
