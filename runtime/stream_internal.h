@@ -1,14 +1,19 @@
-// What stream.c (the wire) and stream_tls.c (TLS on it) know of each other; nobody else includes it.
+// What stream.c, stream_write.c (the wire) and stream_tls.c (TLS on it) know of each other; nobody else includes it.
 #ifndef MOONGATE_STREAM_INTERNAL_H
 #define MOONGATE_STREAM_INTERNAL_H
 
 #include "stream.h"
 
-// ---- stream.c ----
+// ---- stream_write.c ----
 // Writes as stream_write() does, but bytes of the wire. Copies what the socket does not take.
 int stream_write_wire(stream *s, const segment *parts, size_t count);
 // Queues b[0..size) and begins to write it in the next turn of the loop at the latest; takes over the reference.
 int stream_queue_wire(stream *s, bytes *b);
+void stream_queue_close(stream *s);    // the stream is closing: what was not begun is dropped
+void stream_finish_flushed(stream *s); // all is written: what waited for that happens
+
+// ---- stream.c ----
+char *stream_shared_buffer(void);     // for one read; its STREAM_READ_BUFFER_BYTES are everybody's
 void stream_break(stream *s, int rc); // gives on_error, once
 int stream_read_start(stream *s);     // no-op where it makes no sense
 void stream_wire_closed(stream *s);   // on_closed, once nothing else holds the stream

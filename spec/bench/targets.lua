@@ -32,7 +32,7 @@ end
 
 function M.stop_upstream()
   for _, program in ipairs({ tls_side, upstream }) do
-    program:stop("KILL")
+    program:stop("TERM") -- not KILL: nginx would leave its workers behind
   end
   certificates.remove()
 end
