@@ -119,7 +119,7 @@ function json.parse(text, limits)
   if type(text) == "string" then
     doc = C.json_document_parse_copy(text, #text, c_limits, parse_error)
   else
-    doc = C.json_document_parse(text, c_limits, parse_error)
+    doc = C.json_document_parse(core.bytes_of(text), c_limits, parse_error)
   end
   if doc ~= nil then
     return own(doc)

@@ -53,7 +53,9 @@ function M.cpu_us(pids)
     local folder = ("/proc/%d/task"):format(pid)
     if lfs.attributes(folder) then
       for thread in lfs.dir(folder) do
-        ns = ns + (tonumber(read(folder .. "/" .. thread .. "/schedstat"):match("^%d+")) or 0)
+        if thread:find("^%d") then -- not "..": that is the main thread once more
+          ns = ns + (tonumber(read(folder .. "/" .. thread .. "/schedstat"):match("^%d+")) or 0)
+        end
       end
     end
   end

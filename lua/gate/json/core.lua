@@ -1,6 +1,7 @@
 --- The C side of gate.json: declarations of runtime/core/json_document.h and json_writer.h for FFI.
 --- Opaque on purpose: a stray `doc.field = x` must raise, not write into C memory.
 local ffi = require("ffi")
+local pointer = require("rt.pointer")
 
 ffi.cdef([[
 typedef struct bytes bytes;
@@ -16,6 +17,7 @@ typedef struct json_value {
 typedef struct json_cursor { uint32_t container, position, key, value; } json_cursor;
 typedef struct json_handle { json_document *const document; const uint32_t id; } json_handle;
 typedef struct json_size { size_t n; } json_size;
+typedef struct json_bytes_slot { bytes *pointer; } json_bytes_slot;
 
 bool json_check(const char *data, size_t size, json_error *error);
 size_t json_format_number(char *out, double number);
@@ -74,7 +76,21 @@ json_document *json_writer_document(json_writer *w);
 const char *json_writer_written(const json_writer *w, json_size *size);
 ]])
 
+local slot = ffi.new("json_bytes_slot")
+
+--- A `bytes *` as FFI takes it in a compiled trace.
+---@param any lightuserdata|ffi.cdata*
+---@return ffi.cdata*
+local function bytes_of(any)
+  if type(any) == "userdata" then
+    pointer.store(slot, any)
+    return slot.pointer
+  end
+  return any
+end
+
 return {
+  bytes_of = bytes_of,
   C = ffi.C,
   ROOT = 0xFFFFFFFE,
   NONE = 0xFFFFFFFF,

@@ -51,7 +51,7 @@ function Lift:run(text)
     is_ok = C.json_lift_run(self.handle, copy, nil, self.out, parse_error)
     C.bytes_drop(copy)
   else
-    is_ok = C.json_lift_run(self.handle, text, nil, self.out, parse_error)
+    is_ok = C.json_lift_run(self.handle, core.bytes_of(text), nil, self.out, parse_error)
   end
   if is_ok then
     return true
@@ -66,7 +66,7 @@ end
 ---@param text lightuserdata|ffi.cdata*|string
 function M.drop(text)
   if type(text) ~= "string" then
-    C.bytes_drop(text)
+    C.bytes_drop(core.bytes_of(text))
   end
 end
 
