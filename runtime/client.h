@@ -129,6 +129,8 @@ bool client_call_is_closed(const client_call *call);
 void *client_call_owner(const client_call *call);
 // From on_head on; NULL before, and after client_call_drop_head().
 const http1_head *client_call_head(const client_call *call);
+// The answer may take long: its head keeps no more memory than it needs. It moves.
+void client_call_fit(client_call *call);
 void client_call_drop_head(client_call *call); // gives its memory back (about 1 KB)
 int client_call_status(const client_call *call);
 bool client_call_is_reused(const client_call *call);

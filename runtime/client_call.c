@@ -294,6 +294,11 @@ void *client_call_owner(const client_call *call)
     return call->owner;
 }
 
+void client_call_fit(client_call *call)
+{
+    http1_head_fit(&call->head);
+}
+
 const http1_head *client_call_head(const client_call *call)
 {
     return call->head;

@@ -28,6 +28,7 @@ relay *relay_new(client_call *call, program *p, void *owner, void (*on_ready)(re
     r->on_ready = on_ready;
     r->no_content_ms = RELAY_NO_CONTENT_MS;
     r->content_at_ms = r->written_at_ms = rt_now_ms();
+    client_call_fit(call);
     client_call_receive(call, &callbacks, r);
     return r;
 }

@@ -205,6 +205,7 @@ int exchange_start(exchange *x, int status, const server_header *headers, size_t
         return UV_ENOMEM;
     x->is_started = true;
     x->status = status;
+    http1_head_fit(&x->head); // a stream may take long
     return 0;
 }
 

@@ -2,6 +2,7 @@
 --- program, when the 200 leaves (not before the first event, so that a failure before it can still fall
 --- back), what a failure in the middle looks like, and what was used.
 local answer = require("gate.answer")
+local ctx_of = require("gate.ctx")
 local errors = require("gate.errors")
 local events = require("gate.events")
 local pipeline = require("gate.pipeline")
@@ -194,6 +195,9 @@ function M.run(ctx, req, gen, attempt, account, call)
     return err
   end
   ctx._status = 200
+  if not (gen.hooks.on_event or gen.hooks.on_end) then
+    ctx_of.release(ctx) -- nobody reads the request any more: a long stream need not keep it
+  end
   local ping = ctx._entry.module.ping
   if ping then
     relay:ping_every(PING_MS, ping)

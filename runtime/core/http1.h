@@ -116,6 +116,8 @@ static inline const char *http1_text(const http1_head *h, uint16_t at)
 bool http1_has_token(const http1_head *h, const char *name, const char *token);
 // Frees a head that was taken. NULL is fine.
 void http1_head_free(http1_head *h);
+// Gives back the room that a complete head does not use: for one that is kept long. It may move.
+void http1_head_fit(http1_head **slot);
 
 // Checks of single things, for those that build or read messages. Sizes in bytes.
 bool http1_is_token(const char *s, size_t size);

@@ -47,6 +47,20 @@ bool http1_head_add(http1_head **slot, const http1_header *record)
     return true;
 }
 
+void http1_head_fit(http1_head **slot)
+{
+    http1_head *h = *slot;
+    if (!h)
+        return;
+    size_t records = h->count * sizeof(http1_header), text = ((size_t)h->text_size + 3) & ~(size_t)3;
+    if (text + records >= h->capacity)
+        return;
+    memmove(h->block + text, h->block + h->capacity - records, records);
+    h->capacity = (uint32_t)(text + records);
+    http1_head *smaller = realloc(h, sizeof(*h) + h->capacity);
+    *slot = smaller ? smaller : h;
+}
+
 const http1_header *http1_header_at(const http1_head *h, int index)
 {
     return &records_end(h)[-index - 1];

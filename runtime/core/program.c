@@ -26,7 +26,7 @@ void program_state_free(program_state *s)
         if (s->slots[i].kind != PROGRAM_INTEGER)
             free(s->slots[i].text);
     }
-    for (int i = 0; s->vars && i < PROGRAM_VARS; i++)
+    for (int i = 0; i < s->var_count; i++)
         free(s->vars[i].text);
     free(s->vars);
     program_drop(s->program);
@@ -38,11 +38,26 @@ void program_scratch_free(program_scratch *scratch)
     json_nodes_free(&scratch->nodes);
 }
 
+// Room for a variable: streams are many, and most use few.
+static bool has_var(program_state *s, int var)
+{
+    if (var < s->var_count)
+        return true;
+    int count = (var | 3) + 1;
+    program_var *vars = realloc(s->vars, (size_t)count * sizeof(*vars));
+    if (!vars)
+        return false;
+    memset(vars + s->var_count, 0, (size_t)(count - s->var_count) * sizeof(*vars));
+    s->vars = vars;
+    s->var_count = count;
+    return true;
+}
+
 bool program_set(program_state *s, int var, const char *data, size_t size)
 {
     if (var < 0 || var >= PROGRAM_VARS || size > UINT32_MAX / 2)
         return false;
-    if (!s->vars && !(s->vars = calloc(PROGRAM_VARS, sizeof(*s->vars))))
+    if (!has_var(s, var))
         return false;
     program_var *v = &s->vars[var];
     if (!v->text || v->capacity < size) {
@@ -101,7 +116,7 @@ static bool holds(run *r, const condition *c)
     case PROGRAM_EQUALS:
         return is_raw(r, node, c->literal.data, c->literal.size);
     case PROGRAM_VAR: {
-        const program_var *v = r->state->vars ? &r->state->vars[c->var] : NULL;
+        const program_var *v = c->var < r->state->var_count ? &r->state->vars[c->var] : NULL;
         return v && v->text && is_raw(r, node, v->text, v->size);
     }
     case PROGRAM_PRESENT:
@@ -137,7 +152,7 @@ static bool matches(run *r, const rule *wanted, size_t *size)
                 return false;
             *size += node->end - node->start;
         } else if (part->var >= 0) {
-            *size += r->state->vars ? r->state->vars[part->var].size : 0;
+            *size += part->var < r->state->var_count ? r->state->vars[part->var].size : 0;
         } else {
             *size += part->literal.size;
         }
@@ -167,8 +182,9 @@ static bool write_pieces(run *r, const rule *wanted, size_t size, bytes *out)
         if (part->path >= 0) {
             from = json_node_raw(look(r, part->path), r->data, &n);
         } else if (part->var >= 0) {
-            from = r->state->vars ? r->state->vars[part->var].text : NULL;
-            n = r->state->vars ? r->state->vars[part->var].size : 0;
+            bool is_set = part->var < r->state->var_count;
+            from = is_set ? r->state->vars[part->var].text : NULL;
+            n = is_set ? r->state->vars[part->var].size : 0;
         }
         if (n > 0)
             memcpy(to, from, n);

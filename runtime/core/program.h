@@ -89,7 +89,8 @@ typedef struct program_var {
 typedef struct program_state {
     sse_reader reader;
     program *program;
-    program_var *vars;   // NULL until the first is set
+    program_var *vars;   // as many as were needed
+    int var_count;
     sse_event event;     // the one that woke the caller, or that was peeked at
     uint64_t events;     // not idle ones, all told
     uint32_t bad_events; // whose JSON was broken

@@ -248,6 +248,13 @@ static void test_head(void)
     CHECK(!http1_has_token(p.head, "connection", "keep-alive") && !p.head->keeps_alive);
     http1_head *taken = http1_take_head(&p);
     CHECK(taken && !p.head && http1_parse(&p, "", 0, &used) == HTTP1_END);
+    uint32_t before = taken->capacity;
+    http1_head_fit(&taken);
+    CHECK(taken->capacity < before && http1_find(taken, "x-a", 3, first + 1) == 3);
+    CHECK(strncmp(http1_text(taken, http1_header_at(taken, 2)->value_at), "1", 1) == 0);
+    before = taken->capacity;
+    http1_head_fit(&taken);
+    CHECK(taken->capacity == before);
     http1_head_free(taken);
     http1_next(&p);
 
