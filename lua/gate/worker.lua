@@ -17,6 +17,13 @@ local upstream = require("gate.upstream")
 
 local M = {}
 
+-- A request is one long path of small functions that are called over and over. With the compiler's usual limits its
+-- recordings are given up for unrolling too much, and what was given up is interpreted from then on.
+local COMPILER = {
+  "loopunroll=60", "callunroll=10", "maxrecord=20000", "maxsnap=2000", "maxside=400", "maxirconst=4000",
+  "maxtrace=8000", "maxmcode=8192",
+}
+
 local EMBEDDED_CLOSE_MS = 1000
 -- A worker's heap is small and what a request makes is short-lived: collecting less often saves a tenth of the CPU
 -- for a few MB.
@@ -180,6 +187,7 @@ function M.main(options)
     end)
   end
   collectgarbage("setpause", GC_PAUSE_PERCENT)
+  require("jit.opt").start(unpack(COMPILER))
   local state = { options = options }
   while not state.is_drained do
     local line = options.control.read_line()
