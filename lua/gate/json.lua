@@ -64,6 +64,14 @@ local function next_member(state)
   end
 end
 
+local function next_key(state)
+  local doc = advance(state)
+  if doc then
+    C.json_document_read(doc, state.cursor.key, value)
+    return ffi_string(value.text, value.size)
+  end
+end
+
 --- for i, element in json.ipairs(array_node)
 function json.ipairs(node)
   return next_element, walk(node, "array", "ipairs"), 0
@@ -72,6 +80,11 @@ end
 --- for key, member in json.pairs(object_node), in the order of the text
 function json.pairs(node)
   return next_member, walk(node, "object", "pairs"), nil
+end
+
+--- for key in json.keys(object_node), in the order of the text: no value is read, so a long one costs nothing
+function json.keys(node)
+  return next_key, walk(node, "object", "keys"), nil
 end
 
 ---@return boolean

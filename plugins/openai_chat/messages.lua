@@ -60,13 +60,14 @@ local KNOWN = { role = true, content = true, name = true, refusal = true, cache_
 -- Fields that make a message more than role and content. Returns true, whether a name was seen.
 local function check_fields(message, param, role)
   local has_name, has_more = false, false
-  for key, value in json.pairs(message) do
-    if key ~= "role" and key ~= "content" and value ~= json.null then
+  for key in json.keys(message) do -- not the values: a content may be long
+    local kind = key ~= "role" and key ~= "content" and message:type(key)
+    if kind and kind ~= "null" then
       has_more = true
       if key == "name" then
         has_name = true
       elseif key == "tool_calls" or key == "function_call" or key == "audio" or key == "thinking_blocks" or key == "cache_control" then
-        if type(value) == "string" or type(value) == "boolean" or #value > 0 then
+        if (kind ~= "array" and kind ~= "object") or message:count(key) > 0 then
           return unsupported(param .. "." .. key, key)
         end
       elseif key == "refusal" and role ~= "assistant" or not KNOWN[key] then

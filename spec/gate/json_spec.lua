@@ -73,6 +73,11 @@ describe("gate.json", function()
       end
       assert.same({ "z=1", [[a={"x":null}]], 'm=[3,"s",false]' }, seen)
       seen = {}
+      for key in json.keys(doc) do
+        seen[#seen + 1] = key
+      end
+      assert.same({ "z", "a", "m" }, seen)
+      seen = {}
       for i, value in json.ipairs(doc:get("m")) do
         seen[i] = value
       end
@@ -82,6 +87,7 @@ describe("gate.json", function()
       end
       assert.has_error(function() json.ipairs(doc) end, "json.ipairs: an array node is expected")
       assert.has_error(function() json.pairs({}) end, "json.pairs: an object node is expected")
+      assert.has_error(function() json.keys({}) end, "json.keys: an object node is expected")
     end)
 
     it("sees edits made while walking", function()
