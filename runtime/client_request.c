@@ -26,21 +26,18 @@ void client_error_set(client_error *e, const char *code, const char *format, ...
     va_end(arguments);
 }
 
-static bool is_name(const client_header *h, const char *name)
+static inline bool is_name(const client_header *h, const char *name, size_t size)
 {
-    return strncasecmp(h->name, name, h->name_size) == 0 && name[h->name_size] == '\0';
+    return h->name_size == size && strncasecmp(h->name, name, size) == 0;
 }
 
 // Framing and connection handling are the client's own (RFC 9110 7.6.1); so are answers it could not decode.
 static bool is_own(const client_header *h)
 {
-    static const char *const own[] = {
-        "connection", "content-length",    "expect",           "keep-alive",         "te", "trailer",
-        "upgrade",    "transfer-encoding", "proxy-connection", "proxy-authorization"};
-    for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
-        if (is_name(h, own[i]))
-            return true;
-    return false;
+#define IS(literal) is_name(h, literal, sizeof(literal) - 1)
+    return IS("connection") || IS("content-length") || IS("expect") || IS("keep-alive") || IS("te") || IS("trailer") ||
+           IS("upgrade") || IS("transfer-encoding") || IS("proxy-connection") || IS("proxy-authorization");
+#undef IS
 }
 
 static char *keep(char **at, const char *text, size_t size)
@@ -139,9 +136,9 @@ client_call *call_new(client *c, const client_request *r, client_error *error)
         const client_header *h = &r->headers[i];
         if (is_own(h) || (r->signer && sigv4_signer_owns(r->signer, (sigv4_text){h->name, h->name_size})))
             continue;
-        has_host |= is_name(h, "host");
-        has_encoding |= is_name(h, "accept-encoding");
-        has_agent |= is_name(h, "user-agent");
+        has_host |= is_name(h, "host", 4);
+        has_encoding |= is_name(h, "accept-encoding", 15);
+        has_agent |= is_name(h, "user-agent", 10);
         call->headers[call->header_count++] = (client_header){keep(&at, h->name, h->name_size), h->name_size,
                                                               keep(&at, h->value, h->value_size), h->value_size};
     }

@@ -58,7 +58,7 @@ bool bytes_reserve(bytes *b, size_t more)
     return true;
 }
 
-bool bytes_append(bytes *b, const char *data, size_t size)
+bool bytes_append_grow(bytes *b, const char *data, size_t size)
 {
     if (!bytes_reserve(b, size))
         return false;

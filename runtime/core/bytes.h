@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 // What a pointer handed from Lua to C points at. Every shared object begins with its tag.
 enum shared_tag { SHARED_BYTES = 0x42595445, SHARED_OUTPUT = 0x4f555450 };
@@ -47,7 +48,19 @@ bytes *bytes_hold(bytes *b);
 void bytes_drop(bytes *b); // NULL is fine
 // Makes room for `more` further bytes, at least doubling; false: out of memory, nothing changed.
 bool bytes_reserve(bytes *b, size_t more);
-bool bytes_append(bytes *b, const char *data, size_t size);
+bool bytes_append_grow(bytes *b, const char *data, size_t size); // bytes_append() where room must be made
+
+// Appends a copy. Heads are put together from dozens of small pieces: the common case is a copy and no call.
+static inline bool bytes_append(bytes *b, const char *data, size_t size)
+{
+    if (size > b->capacity - b->size)
+        return bytes_append_grow(b, data, size);
+    if (size > 0)
+        memcpy(b->data + b->size, data, size);
+    b->size += size;
+    b->has_sha256 = false;
+    return true;
+}
 // Gives back the room beyond size where that is worth a move.
 void bytes_trim(bytes *b);
 
