@@ -120,7 +120,7 @@ client_call *call_new(client *c, const client_request *r, client_error *error)
         goto fail;
     }
     size_t headers = (r->header_count + 3) * sizeof(client_header);
-    client_call *call = calloc(1, sizeof(*call) + headers + text);
+    client_call *call = zeroed(sizeof(*call) + headers + text);
     if (!call || !keep_body(call, r)) {
         free(call);
         client_error_set(error, "no_memory", "out of memory");

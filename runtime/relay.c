@@ -16,7 +16,7 @@ static const client_callbacks callbacks = {.on_body = on_body, .on_end = on_end,
 
 relay *relay_new(client_call *call, program *p, void *owner, void (*on_ready)(relay *r, enum relay_result result))
 {
-    relay *r = calloc(1, sizeof(*r));
+    relay *r = zeroed(sizeof(*r));
     if (r && p && !(r->state = program_state_new(p, 0))) {
         free(r);
         r = NULL;

@@ -162,7 +162,7 @@ static int l_send(lua_State *L)
     if (!c)
         return rt_fail(L, "closed", "client:send: client closed");
     send_scratch *scratch = send_read_request(L); // raises for what is wrong with it; owns nothing
-    answer *a = calloc(1, sizeof(*a));
+    answer *a = zeroed(sizeof(*a));
     if (!a || !send_make_source(L, scratch)) {
         free(a);
         return rt_fail(L, "no_memory", "client:send");

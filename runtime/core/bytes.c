@@ -5,7 +5,7 @@
 
 bytes *bytes_new(size_t capacity)
 {
-    bytes *b = calloc(1, sizeof(*b));
+    bytes *b = zeroed(sizeof(*b));
     if (!b)
         return NULL;
     b->tag = SHARED_BYTES;
@@ -82,7 +82,7 @@ void bytes_trim(bytes *b)
 
 output *output_new(const segment *parts, size_t count)
 {
-    output *o = calloc(1, sizeof(*o) + count * sizeof(segment));
+    output *o = zeroed(sizeof(*o) + count * sizeof(segment));
     if (!o)
         return NULL;
     o->tag = SHARED_OUTPUT;

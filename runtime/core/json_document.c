@@ -29,8 +29,8 @@ static void forget_places(json_document *d)
 
 static json_document *document_new(bytes *data)
 {
-    json_document *d = data ? calloc(1, sizeof(*d)) : NULL;
-    json_source *s = d ? calloc(1, sizeof(*s)) : NULL;
+    json_document *d = data ? zeroed(sizeof(*d)) : NULL;
+    json_source *s = d ? zeroed(sizeof(*s)) : NULL;
     if (!s) {
         free(d);
         bytes_drop(data);
@@ -93,7 +93,7 @@ json_document *json_document_fork(const json_document *d)
 {
     if (d->is_freed)
         return NULL;
-    json_document *f = calloc(1, sizeof(*f));
+    json_document *f = zeroed(sizeof(*f));
     if (!f)
         return NULL;
     f->refs = 1;

@@ -25,7 +25,7 @@ static bool patch_ready(json_document *d)
     }
     if (d->patch)
         return true;
-    json_source *s = calloc(1, sizeof(*s));
+    json_source *s = zeroed(sizeof(*s));
     if (s && !(s->bytes = bytes_new(256))) {
         free(s);
         s = NULL;

@@ -7,7 +7,7 @@
 
 json_writer *json_writer_new(size_t capacity)
 {
-    json_writer *w = calloc(1, sizeof(*w));
+    json_writer *w = zeroed(sizeof(*w));
     if (w && !(w->out = bytes_new(capacity > 0 ? capacity : 256))) {
         free(w);
         return NULL;

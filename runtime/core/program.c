@@ -7,7 +7,7 @@ enum { NOT_LOOKED = UINT32_MAX - 1, KEEP_NODES = 64 * 1024 };
 
 program_state *program_state_new(program *p, uint32_t limit_bytes)
 {
-    program_state *s = calloc(1, sizeof(*s) + p->slot_count * sizeof(s->slots[0]));
+    program_state *s = zeroed(sizeof(*s) + p->slot_count * sizeof(s->slots[0]));
     if (!s)
         return NULL;
     sse_init(&s->reader, limit_bytes);
