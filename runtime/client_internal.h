@@ -135,6 +135,7 @@ struct client_call {
     output *document;
     segment *parts; // body; each with an owner
     size_t part_count, body_size;
+    void *request; // the block that the following point into; NULL once an answer has begun
     const char *method, *target;
     size_t method_size, target_size;
     client_header *headers;

@@ -1,6 +1,6 @@
-// Building what is sent. The request is kept in the call as one block (method, target, headers), because it may have
-// to be written a second time; the head's text is made anew each time, in a buffer that all calls share, because
-// its signature holds the time.
+// Building what is sent. The request is kept beside the call as one block (method, target, headers), because it may
+// have to be written a second time, and freed once an answer has begun; the head's text is made anew each time, in a
+// buffer that all calls share, because its signature holds the time.
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +103,12 @@ void call_free_request(client_call *call)
     free(call->parts);
     call->parts = NULL;
     call->part_count = 0;
+    free(call->request);
+    call->request = NULL;
+    call->headers = NULL;
+    call->header_count = 0;
+    call->method = call->target = NULL;
+    call->method_size = call->target_size = 0;
     output_drop(call->document);
     call->document = NULL;
     sigv4_signer_drop(call->signer);
@@ -120,14 +126,15 @@ client_call *call_new(client *c, const client_request *r, client_error *error)
         goto fail;
     }
     size_t headers = (r->header_count + 3) * sizeof(client_header);
-    client_call *call = zeroed(sizeof(*call) + headers + text);
-    if (!call || !keep_body(call, r)) {
+    client_call *call = zeroed(sizeof(*call));
+    if (!call || !(call->request = malloc(headers + text)) || !keep_body(call, r)) {
+        free(call ? call->request : NULL);
         free(call);
         client_error_set(error, "no_memory", "out of memory");
         goto fail;
     }
-    call->headers = (client_header *)(void *)(call + 1);
-    char *at = (char *)(call + 1) + headers;
+    call->headers = call->request;
+    char *at = (char *)call->request + headers;
     call->method = keep(&at, r->method, r->method_size);
     call->method_size = r->method_size;
     call->target = keep(&at, r->target, r->target_size);

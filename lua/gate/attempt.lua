@@ -50,14 +50,23 @@ local function read_error(ctx, attempt, account, call)
 end
 
 -- The body of an attempt is a fork of the request's, made when a plugin first asks for it: a request that nobody
--- edits is sent from the very bytes that were read.
+-- edits is sent from the very bytes that were read. What is the request's is read there, until somebody sets it:
+-- streams are many, and their attempts stay small.
 local Attempt = {}
 
+local OF_CTX = { operation = true, api_version = true, betas = true, is_stream = true }
+local OF_REQUEST = { method = true, path = true, query = true }
+
 function Attempt.__index(self, key)
-  if key ~= "body" then
+  local ctx = self._ctx
+  if OF_CTX[key] then
+    return ctx[key]
+  elseif OF_REQUEST[key] then
+    local request = ctx.request
+    return key == "path" and ctx._entry.upstream_path or request and request[key]
+  elseif key ~= "body" then
     return nil
   end
-  local ctx = self._ctx
   local source = ctx.body
   if not source or self._is_as_is then
     return source
@@ -69,11 +78,8 @@ function Attempt.__index(self, key)
 end
 
 local function new_attempt(ctx, target, account, entry, number)
-  local request = ctx.request
   return setmetatable({
     number = number, target = target, account = account.name, provider = account.provider, model = entry,
-    operation = ctx.operation, method = request.method, path = ctx._entry.upstream_path or request.path,
-    query = request.query, api_version = ctx.api_version, betas = ctx.betas, is_stream = ctx.is_stream,
     started_at_ms = monotonic_ms(), first_byte_at_ms = false, ended_at_ms = false, status = false, _ctx = ctx,
     _is_as_is = false,
   }, Attempt)
@@ -115,7 +121,7 @@ local function exchange(ctx, req, gen, attempt, account)
   elseif not is_success(status) then
     return read_error(ctx, attempt, account, call)
   elseif ctx.is_stream then
-    return stream.run(ctx, req, gen, attempt, account, call)
+    return stream.begin(ctx, req, gen, attempt, account, call)
   end
   return document.run(ctx, req, gen, attempt, account, call)
 end

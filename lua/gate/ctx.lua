@@ -15,6 +15,7 @@ local HIDDEN = {
   _req = true, _docs = true, _own = true, _gen = true, _started_at_ms = true, _plugin = true, _error = true,
   _status = true,
   _upstream_ids = true, _entry = true, _attempt = true, _hook = true, _bytes_in = true, _reply = true,
+  _relay = true, _mode = true,
 }
 local READ_ONLY = { own = true, client = true }
 
@@ -24,7 +25,8 @@ local methods = {}
 ---@param name string
 ---@return string?
 function methods:header(name)
-  return self._req:header(name)
+  local request = self.request -- nil once a stream runs that no plugin follows: see M.forget
+  return request and self._req:header(name)
 end
 
 --- Notes something that the client should know: what was dropped or changed for the target's sake.
@@ -77,6 +79,17 @@ local LAZY = {
     return peer
   end,
   warnings = make_list, shared = make_list,
+  -- The same for every request of a route or a generation: read there. A ctx with more than 32 fields of its own
+  -- would take twice the memory.
+  generation = function(self)
+    return self._gen.id
+  end,
+  surface = function(self)
+    return self._entry.surface_name
+  end,
+  deadline_ms = function(self)
+    return self._started_at_ms + self._gen.request_ms
+  end,
 }
 
 local Ctx = { __metatable = "ctx" }
@@ -114,8 +127,7 @@ end
 ---@return gate.Ctx
 function M.new(req, id, generation, entry, request, started_at_ms)
   return setmetatable({
-    id = id, surface = entry.surface_name, dialect = entry.dialect, request = request, is_stream = false,
-    operation = entry.operation, generation = generation.id, deadline_ms = started_at_ms + generation.request_ms,
+    id = id, dialect = entry.dialect, request = request, is_stream = false, operation = entry.operation,
     _req = req, _gen = generation, _entry = entry, _started_at_ms = started_at_ms, _plugin = 0, _hook = false,
     attempts = {}, _bytes_in = 0, _status = 0, _attempt = false, _upstream_ids = false, _error = false, _reply = false,
     _docs = false, _own = false,
@@ -132,6 +144,17 @@ function M.release(self)
     end
     self._docs = false
   end
+end
+
+--- Gives back what only the request's begin needs: a stream runs long, and nobody reads these any more. From here
+--- on ctx.body, ctx.request and every header are nil.
+---@param self gate.Ctx
+function M.forget(self)
+  M.release(self)
+  local request = self.request
+  request.doc, request._req = nil, nil
+  self.body, self.request = nil, nil
+  self._req:forget_head()
 end
 
 return M

@@ -10,6 +10,7 @@ local json = require("gate.json")
 local log = require("gate.log")
 local pipeline = require("gate.pipeline")
 local plugin_of = require("gate.plugin")
+local stream = require("gate.stream")
 local task = require("rt.task")
 local time = require("rt.time")
 
@@ -52,7 +53,8 @@ Request.__index = Request
 
 --- A request header, by its lower-case name.
 function Request:header(name)
-  return self._req:header(name)
+  local req = self._req
+  return req and req:header(name)
 end
 
 local function send(ctx, req, status, headers, body)
@@ -248,6 +250,15 @@ local function finish(ctx, req, gen)
   gen:release()
 end
 
+-- What is left of a request whose stream has begun.
+local function run_stream(ctx, req, gen)
+  local ok, message = xpcall(stream.run, on_raise, ctx, req, gen)
+  if not ok then
+    crash(ctx, req, message)
+  end
+  finish(ctx, req, gen)
+end
+
 local HEALTH = { ["/healthz"] = true, ["/readyz"] = true }
 
 local function answer_health(req, path)
@@ -307,6 +318,8 @@ function M.handle(req)
   local ok, message = xpcall(serve, on_raise, ctx, req, gen, entry, request)
   if not ok then
     crash(ctx, req, message)
+  elseif ctx._relay then
+    return run_stream(ctx, req, gen) -- a tail call: a long stream need not keep this frame
   end
   finish(ctx, req, gen)
 end

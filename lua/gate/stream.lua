@@ -1,6 +1,8 @@
 --- A streamed answer. Bytes and rules run in C (rt.relay); here is what is decided once per stream: which
 --- program, when the 200 leaves (not before the first event, so that a failure before it can still fall
---- back), what a failure in the middle looks like, and what was used.
+--- back), what a failure in the middle looks like, and what was used. M.begin runs inside the tries; M.run, which
+--- lasts as long as the stream, is called when all of that has returned: thousands of streams wait in it, and each
+--- keeps its whole Lua stack.
 local answer = require("gate.answer")
 local ctx_of = require("gate.ctx")
 local errors = require("gate.errors")
@@ -9,10 +11,12 @@ local pipeline = require("gate.pipeline")
 local pivot = require("gate.pivot")
 local relay_of = require("rt.relay")
 local secret = require("gate.secret")
+local time = require("rt.time")
 
 local M = {}
 
 local enter, leave = pipeline.enter, pipeline.leave
+local monotonic_ms = time.monotonic_ms
 
 local PING_MS = 15000
 
@@ -155,9 +159,9 @@ local function usage_of(relay, attempt)
   return attempt.foreign_usage or pivot.usage_of_relay(relay)
 end
 
---- Answers the client with a stream.
+--- Waits for the stream's first event and starts the client's answer. ctx._relay is set then, and M.run goes on.
 ---@return gate.Err? err Nothing was sent yet then, so another target may be tried.
-function M.run(ctx, req, gen, attempt, account, call)
+function M.begin(ctx, req, gen, attempt, account, call)
   local headers, content_type, content_encoding = answer.headers(ctx, account, call)
   if content_encoding and content_encoding ~= "identity" then
     call:close()
@@ -195,21 +199,31 @@ function M.run(ctx, req, gen, attempt, account, call)
     return err
   end
   ctx._status = 200
+  call:forget_head()
   if not (gen.hooks.on_event or gen.hooks.on_end) then
-    ctx_of.release(ctx) -- nobody reads the request any more: a long stream need not keep it
+    ctx_of.forget(ctx) -- nobody reads the request any more: a long stream need not keep it
+    attempt.body = nil
   end
   local ping = ctx._entry.module.ping
   if ping then
     relay:ping_every(PING_MS, ping)
   end
-  err = pump(ctx, gen, relay, mode, attempt, account)
+  ctx._relay, ctx._mode, attempt._account = relay, mode, account
+  return nil
+end
+
+--- The stream from its first event to its end, whatever end that is.
+function M.run(ctx, req, gen)
+  local relay, mode, attempt = ctx._relay, ctx._mode, ctx._attempt
+  local err = pump(ctx, gen, relay, mode, attempt, attempt._account)
+  attempt.ended_at_ms = monotonic_ms()
   answer.set_usage(ctx, gen, attempt, usage_of(relay, attempt))
   if not err and not (attempt.is_stopped or relay:slot("stopped")) then
     if mode == "pass" and relay:slot("error_type") then
       -- The upstream's own error event went out as it was.
       ctx._error = errors.from_type(relay:slot("error_type"), secret.redact(relay:slot("error_message") or ""))
       req:finish()
-      return nil
+      return
     end
     err = errors.new("upstream_disconnected", "upstream: the stream ended before message_stop")
   end
@@ -217,7 +231,7 @@ function M.run(ctx, req, gen, attempt, account, call)
     relay:close()
     attempt.error = err
     fail(ctx, req, relay, err)
-    return nil
+    return
   end
   if mode ~= "pass" and not ctx._entry.is_native then
     enter(ctx, ctx._entry)
@@ -225,7 +239,6 @@ function M.run(ctx, req, gen, attempt, account, call)
     leave(ctx)
   end
   req:finish()
-  return nil
 end
 
 return M

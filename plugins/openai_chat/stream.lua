@@ -38,39 +38,47 @@ M.rules = {
   { event = "ping", emit = { ": ping\n\n" } },
 }
 
--- A chunk up to what differs from chunk to chunk. Every chunk of a stream has the same id.
-local function head_of(s, message_id)
-  s.id = answer.completion_id(message_id)
-  return ('data: {"id":%s,"object":"chat.completion.chunk","created":%d,"model":%s,"choices":[{"index":0,"delta":{'):format(
-    json.encode(s.id), s.created, s.model
+-- What follows the delta; without and with the client's wish to see usage.
+local TAIL_TEXT = '},"finish_reason":null}]}\n\n'
+local USAGE, USAGE_TAIL_TEXT = ',"usage":null', '},"finish_reason":null}],"usage":null}\n\n'
+
+-- A chunk up to its choices. Every chunk of a stream has the same id.
+local function begin_chunk(ctx, s)
+  return ('data: {"id":%s,"object":"chat.completion.chunk","created":%d,"model":%s,"choices":['):format(
+    json.encode(s.id), s.created, json.encode(ctx.model)
   )
+end
+
+-- A chunk up to what differs from chunk to chunk.
+local function head_of(ctx, s, message_id)
+  s.id = answer.completion_id(message_id)
+  return begin_chunk(ctx, s) .. '{"index":0,"delta":{'
 end
 
 --- Prepares a stream: the constant pieces of its chunks. The upstream's id comes with message_start.
 ---@return string[] variables
 function M.open(ctx, include_usage)
-  local usage = include_usage and ',"usage":null' or ""
+  -- Eight fields, since as many of these stand in memory as streams are open.
   local s = {
-    tail = ('},"finish_reason":null}]%s}\n\n'):format(usage),
-    usage_tail = usage,
-    include_usage = include_usage,
-    created = answer.created(), model = json.encode(ctx.model),
+    include_usage = include_usage, created = answer.created(), id = false, head = false, has_role = false,
     tool_count = 0, -- tool calls opened so far
-    tool_of = {}, -- content block index -> number of its tool call
-    has_arguments = {}, -- number of a tool call -> a fragment went out
+    tool_of = false, -- content block index -> number of its tool call
+    has_arguments = false, -- number of a tool call -> a fragment went out
   }
-  s.head = head_of(s)
+  s.head = head_of(ctx, s)
   ctx.own.stream = s
-  return { s.head, s.tail, NO_BLOCK, "0" }
+  return { s.head, include_usage and USAGE_TAIL_TEXT or TAIL_TEXT, NO_BLOCK, "0" }
 end
 
 local function emit(relay, s, delta)
-  relay:emit(s.head .. delta .. s.tail)
+  relay:emit(s.head .. delta .. (s.include_usage and USAGE_TAIL_TEXT or TAIL_TEXT))
 end
 
 local function start_tool(relay, s, index, block)
   local number = s.tool_count
   s.tool_count = number + 1
+  s.tool_of = s.tool_of or {}
+  s.has_arguments = s.has_arguments or {}
   s.tool_of[index] = number
   emit(relay, s, ('"tool_calls":[{"index":%d,"id":%s,"type":"function","function":{"name":%s,"arguments":""}}]'):format(
     number, block:raw("id"), block:raw("name")
@@ -79,12 +87,12 @@ end
 
 local on = {}
 
-function on.message_start(relay, s, doc)
+function on.message_start(relay, s, doc, ctx)
   if not s.has_role then
     s.has_role = true
     local id = doc and doc:get("message", "id")
     if type(id) == "string" then
-      s.head = head_of(s, id)
+      s.head = head_of(ctx, s, id)
       relay:set(HEAD, s.head)
     end
     emit(relay, s, '"role":"assistant","content":""')
@@ -119,7 +127,7 @@ function on.content_block_delta(relay, s, doc)
   elseif kind == "signature_delta" and type(doc:get("delta", "signature")) == "string" then
     emit(relay, s, '"thinking_blocks":[{"type":"thinking","thinking":"","signature":' .. doc:raw("delta", "signature") .. "}]")
   elseif kind == "input_json_delta" then
-    local number, fragment = s.tool_of[index], doc:get("delta", "partial_json")
+    local number, fragment = s.tool_of and s.tool_of[index], doc:get("delta", "partial_json")
     if number and type(fragment) == "string" and fragment ~= "" then
       emit(relay, s, ('"tool_calls":[{"index":%d,"function":{"arguments":%s}}]'):format(number, doc:raw("delta", "partial_json")))
       -- From the second fragment on, the rule does it.
@@ -131,7 +139,7 @@ function on.content_block_delta(relay, s, doc)
 end
 
 function on.content_block_stop(relay, s, doc)
-  local number = s.tool_of[doc:get("index")]
+  local number = s.tool_of and s.tool_of[doc:get("index")]
   if number and not s.has_arguments[number] then -- a call without arguments still has an object
     s.has_arguments[number] = true
     emit(relay, s, ('"tool_calls":[{"index":%d,"function":{"arguments":"{}"}}]'):format(number))
@@ -156,7 +164,7 @@ function M.translate(ctx, name, data, relay)
   if not doc then
     return nil, { code = "bad_upstream", message = "the upstream sent an event that is no JSON: " .. err.message }
   end
-  handle(relay, s, doc)
+  handle(relay, s, doc, ctx)
   doc:free()
 end
 
@@ -164,17 +172,15 @@ end
 function M.finish(ctx, relay)
   local s = ctx.own.stream
   if not s.has_role then
-    on.message_start(relay, s)
+    on.message_start(relay, s, nil, ctx)
   end
   local finish = answer.finish_reason(relay:slot("stop_reason"), s.tool_count)
-  relay:emit(('%s},"finish_reason":"%s"}]%s}\n\n'):format(s.head, finish, s.usage_tail))
+  relay:emit(('%s},"finish_reason":"%s"}]%s}\n\n'):format(s.head, finish, s.include_usage and USAGE or ""))
   if s.include_usage then
     local w = json.writer()
     answer.write_usage(w, ctx.usage or {})
     local doc = w:document()
-    relay:emit(('data: {"id":%s,"object":"chat.completion.chunk","created":%d,"model":%s,"choices":[],"usage":%s}\n\n'):format(
-      json.encode(s.id), s.created, s.model, doc:bytes()
-    ))
+    relay:emit(('%s],"usage":%s}\n\n'):format(begin_chunk(ctx, s), doc:bytes()))
     doc:free()
   end
   relay:emit("data: [DONE]\n\n")

@@ -239,6 +239,15 @@ static int l_headers(lua_State *L)
     return 1;
 }
 
+// call:forget_head(): frees what the answer's head holds, for answers that run long
+static int l_forget_head(lua_State *L)
+{
+    answer *a = check(L);
+    if (a)
+        client_call_drop_head(a->call);
+    return 0;
+}
+
 static int l_http_minor(lua_State *L)
 {
     const http1_head *h = head_of(L);
@@ -437,9 +446,9 @@ static int open_client(lua_State *L)
     static const luaL_Reg client_methods[] = {
         {"send", l_send}, {"stats", l_stats}, {"close", l_client_close}, {NULL, NULL}};
     static const luaL_Reg call_methods[] = {
-        {"status", l_status},         {"header", l_header},       {"headers", l_headers},
-        {"http_minor", l_http_minor}, {"is_reused", l_is_reused}, {"read", l_read},
-        {"read_body", l_read_body},   {"close", l_call_close},    {NULL, NULL}};
+        {"status", l_status},           {"header", l_header}, {"headers", l_headers},     {"http_minor", l_http_minor},
+        {"is_reused", l_is_reused},     {"read", l_read},     {"read_body", l_read_body}, {"close", l_call_close},
+        {"forget_head", l_forget_head}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"new", l_new}, {NULL, NULL}};
     add_class(L, CLIENT, client_methods, l_client_close);
     add_class(L, CALL, call_methods, l_call_close);

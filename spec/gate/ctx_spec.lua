@@ -52,4 +52,22 @@ describe("gate.ctx", function()
     ctx_of.release(ctx)
     assert.equal(1, freed)
   end)
+
+  it("forgets what only the begin of a stream needs", function()
+    local freed, forgotten, request = 0, 0, { path = "/", doc = {}, _req = {} }
+    local req = {
+      header = function() error("its head was forgotten") end,
+      forget_head = function() forgotten = forgotten + 1 end,
+    }
+    local ctx = ctx_of.new(req, "req_1", { id = "g1", request_ms = 1 }, { surface_name = "s" }, request, 5)
+    ctx.body = ctx:own_doc({ free = function() freed = freed + 1 end })
+    ctx.model = "m"
+    ctx_of.forget(ctx)
+    assert.same({ 1, 1 }, { freed, forgotten })
+    assert.is_nil(ctx.body)
+    assert.is_nil(ctx.request)
+    assert.is_nil(request.doc)
+    assert.is_nil(ctx:header("x-a"))
+    assert.equal("m", ctx.model)
+  end)
 end)

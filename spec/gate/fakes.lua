@@ -26,8 +26,12 @@ function Req:head()
   return self.fields.method or "POST", self.fields.path or "/v1/messages", self.fields.query, 1
 end
 
+function Req:forget_head()
+  self.headers_in = nil
+end
+
 function Req:header(name)
-  return self.headers_in[name]
+  return (self.headers_in or error("req: its head was forgotten"))[name]
 end
 
 function Req:peer()
@@ -112,6 +116,10 @@ end
 
 function Call:header(name)
   return (self.fields.headers or { ["content-type"] = "application/json" })[name]
+end
+
+function Call:forget_head()
+  self.fields.headers = {}
 end
 
 function Call:headers()

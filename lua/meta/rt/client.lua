@@ -82,6 +82,9 @@ function Call:header(name) end
 ---@return string[][] headers { name (lower case), value } in the order of the answer.
 function Call:headers() end
 
+--- Frees what the answer's head holds, for answers that run long: headers are nil from then on.
+function Call:forget_head() end
+
 ---@return integer minor HTTP/1.minor
 function Call:http_minor() end
 
