@@ -172,4 +172,8 @@ end
 --- A builder that writes into a C buffer; see gate.json.writer.
 json.writer = require("gate.json.writer")
 
+--- Whole objects and arrays in one look; see gate.json.survey.
+local survey = require("gate.json.survey")
+json.members, json.rows, json.kind = survey.members, survey.rows, survey.kind
+
 return json

@@ -128,15 +128,8 @@ local function lifted(out, i)
   return counter_of(tonumber(out[i]))
 end
 
---- Usage counters of an answer that nobody needs as a document; in the order of USAGE above.
----@param text lightuserdata|string `bytes *`; it stays the caller's.
----@return gate.Usage? usage nil: the answer has none.
----@return gate.Err? err `bad_json`
-function M.usage_of_text(text)
-  local ok, err = answer_lift:run(text)
-  if not ok then
-    return nil, err
-  end
+-- What the lift's last run found, in the order of USAGE above.
+local function lifted_usage()
   local out = answer_lift.out
   local input, output = lifted(out, 0), lifted(out, 1)
   if not input and not output then
@@ -149,26 +142,24 @@ function M.usage_of_text(text)
   }
 end
 
-local function counter(doc, ...)
-  return counter_of((doc:get(...)))
+--- Usage counters of an answer that nobody needs as a document.
+---@param text lightuserdata|string `bytes *`; it stays the caller's.
+---@return gate.Usage? usage nil: the answer has none.
+---@return gate.Err? err `bad_json`
+function M.usage_of_text(text)
+  local ok, err = answer_lift:run(text)
+  if not ok then
+    return nil, err
+  end
+  return lifted_usage()
 end
 
 --- Usage counters of an answer document.
 ---@param doc gate.json.Doc
 ---@return gate.Usage? usage nil: the answer has none.
 function M.usage_of_answer(doc)
-  local input, output = counter(doc, "usage", "input_tokens"), counter(doc, "usage", "output_tokens")
-  if not input and not output then
-    return nil
-  end
-  return {
-    input_tokens = input, output_tokens = output,
-    cache_creation_input_tokens = counter(doc, "usage", "cache_creation_input_tokens"),
-    cache_read_input_tokens = counter(doc, "usage", "cache_read_input_tokens"),
-    cache_creation_5m_input_tokens = counter(doc, "usage", "cache_creation", "ephemeral_5m_input_tokens"),
-    cache_creation_1h_input_tokens = counter(doc, "usage", "cache_creation", "ephemeral_1h_input_tokens"),
-    thinking_tokens = counter(doc, "usage", "output_tokens_details", "thinking_tokens"),
-  }
+  answer_lift:read(doc)
+  return lifted_usage()
 end
 
 --- The error that an `error` event tells.

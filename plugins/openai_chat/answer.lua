@@ -24,7 +24,10 @@ end
 
 --- `chatcmpl-` and what follows `msg_` in the upstream's id.
 function M.completion_id(message_id)
-  return "chatcmpl-" .. (type(message_id) == "string" and message_id:match("^msg_(.+)$") or message_id or gate.random_hex(12))
+  if type(message_id) == "string" and #message_id > 4 and message_id:sub(1, 4) == "msg_" then
+    return "chatcmpl-" .. message_id:sub(5)
+  end
+  return "chatcmpl-" .. (message_id or gate.random_hex(12))
 end
 
 function M.created()
@@ -63,6 +66,22 @@ function M.write_usage(w, usage)
   w:key("cache_read_input_tokens")
   w:integer(read)
   w:close_object()
+end
+
+-- What an answer has, and its blocks: most are one text, for which nothing is made in Lua.
+local found = json.members({ "content", "id", "stop_details", "stop_reason" })
+local at = found.index
+local rows = json.rows("type", { "text" }, "text")
+local ARRAY, STRING = json.kind.ARRAY, json.kind.STRING
+local NONE = {}
+
+-- Id of the text of an answer that is one text block; nil: it is more than that.
+local function only_text(answer)
+  local content = at.content
+  if found.types[content] == ARRAY and rows:read(answer, found.ids[content]) == 1 then
+    local row = rows.list[0]
+    return row.word == 0 and row.type == STRING and row.value or nil
+  end
 end
 
 -- Sorts the answer's blocks by what they become.
@@ -143,9 +162,11 @@ local function write_tool_calls(w, tools)
   w:close_array()
 end
 
-local function write_content(w, texts, tools, stop_reason)
+local function write_content(w, answer, text_id, texts, tools, stop_reason)
   w:key("content")
-  if #texts > 0 then
+  if text_id then
+    w:at(answer, text_id)
+  elseif #texts > 0 then
     write_joined(w, texts, "text")
   elseif #tools > 0 or stop_reason == "refusal" then
     w:null()
@@ -154,18 +175,28 @@ local function write_content(w, texts, tools, stop_reason)
   end
 end
 
+-- One for all answers: nothing waits between its first byte and its last.
+local w = json.writer()
+
 --- Translates an answer.
 ---@param answer gate.json.Doc
 ---@param model string The name the client asked for.
 ---@param usage gate.Usage
 ---@return gate.json.Doc
 function M.translate(answer, model, usage)
-  local stop_reason = answer:get("stop_reason")
-  local texts, thinking, tools = read_blocks(answer)
-  local w = json.writer()
+  local id, stop_reason
+  if found:read(answer) then
+    id, stop_reason = found:get(answer, "id"), found:get(answer, "stop_reason")
+  end
+  local texts, thinking, tools = NONE, NONE, NONE
+  local text_id = only_text(answer)
+  if not text_id then
+    texts, thinking, tools = read_blocks(answer)
+  end
+  w:begin(answer:size() + 512)
   w:open_object()
   w:key("id")
-  w:string(M.completion_id(answer:get("id")))
+  w:string(M.completion_id(id))
   w:key("object")
   w:string("chat.completion")
   w:key("created")
@@ -181,7 +212,7 @@ function M.translate(answer, model, usage)
   w:open_object()
   w:key("role")
   w:string("assistant")
-  write_content(w, texts, tools, stop_reason)
+  write_content(w, answer, text_id, texts, tools, stop_reason)
   w:key("refusal")
   local explanation = stop_reason == "refusal" and answer:get("stop_details", "explanation")
   if type(explanation) == "string" then

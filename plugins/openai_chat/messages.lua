@@ -9,6 +9,21 @@ local json = require("gate.json")
 local M = {}
 
 local ROLES = { system = "system", developer = "system", user = "user", assistant = "assistant" }
+local WORDS = { "user", "assistant", "system", "developer" }
+local USER, ASSISTANT = 0, 1 -- in WORDS; what is above is a system message
+
+-- A message of one role and one text is common: C tells so, and nothing is made for it in Lua. The others, and
+-- content in parts, are looked at one by one.
+local rows = json.rows("role", WORDS, "content")
+local parts = json.rows("type", { "text" }, "text")
+local items = {} -- by position from 0: what is known of a message that is not common
+local has_items = false
+local array_id = 0 -- of the messages that were read last
+
+-- Marks of a row, for what becomes of it. 0: nothing, it is blank.
+local FIRST, NEXT, SYSTEM = 1, 2, 3 -- begins a turn; goes on with it; goes to the system prompt
+local ARRAY = json.kind.ARRAY
+
 -- Roles and parts that Chat Completions has and that are refused by name.
 local REFUSED_ROLES = { tool = true, ["function"] = true }
 local REFUSED_PARTS = { image_url = true, input_audio = true, file = true }
@@ -21,17 +36,6 @@ local function unsupported(param, what)
   return nil, { code = "unsupported", message = ("%s: %s is not translated to Claude"):format(param, what), param = param }
 end
 
-local PROBE_BYTES = 64
-
--- Whether the text at `field` is nothing but white space. Long texts never become Lua strings for it.
-local function is_blank(node, field)
-  local text = node:node(field)
-  if text:prefix(PROBE_BYTES):find("%S") then
-    return false
-  end
-  return not text:get():find("%S")
-end
-
 --- Looks at one content part. Returns the field that holds its text, or false for a part that is blank.
 local function read_part(part, param, role)
   if json.type(part) ~= "object" then
@@ -42,12 +46,12 @@ local function read_part(part, param, role)
     if part:type("text") ~= "string" then
       return refuse(param .. ".text", "a string is required")
     end
-    return not is_blank(part, "text") and "text" or false
+    return not part:is_blank("text") and "text" or false
   elseif kind == "refusal" and role == "assistant" then
     if part:type("refusal") ~= "string" then
       return refuse(param .. ".refusal", "a string is required")
     end
-    return not is_blank(part, "refusal") and "refusal" or false
+    return not part:is_blank("refusal") and "refusal" or false
   elseif type(kind) == "string" and REFUSED_PARTS[kind] then
     return unsupported(param .. ".type", "content of type " .. kind)
   end
@@ -78,11 +82,32 @@ local function check_fields(message, param, role)
   return true, has_more, has_name
 end
 
---- One message: what of it goes into a turn.
----   { role, node, text = true }             plain: the object itself may be spliced when `is_bare`
----   { role, node, parts = { {part, field} } } field: where the part's text is
----   nil                                     nothing of it: blank
-local function read_message(message, param)
+-- Reads content in parts: where the texts are, two entries each: id of the text, and of its cache_control or false.
+local function read_parts(doc, content_id, param, role)
+  local texts = {}
+  for i = 0, parts:read(doc, content_id) - 1 do
+    local row = parts.list[i]
+    if row.is_common ~= 0 then
+      texts[#texts + 1], texts[#texts + 2] = row.value, false
+    else
+      local part = parts:element(doc, i)
+      local field, err = read_part(part, ("%s.content.%d"):format(param, i), role)
+      if field == nil then
+        return nil, err
+      elseif field then
+        local cache_control = part:node("cache_control")
+        local is_cached = cache_control and cache_control:type() ~= "null"
+        texts[#texts + 1], texts[#texts + 2] = part:node(field).id, is_cached and cache_control.id or false
+      end
+    end
+  end
+  return texts
+end
+
+--- One message that is not common: what of it goes into a turn.
+---   { role, is_blank, has_name, texts } texts: as read_parts() gives them
+local function read_message(doc, position, param)
+  local message = rows:element(doc, position)
   if json.type(message) ~= "object" then
     return refuse(param, "a message must be an object")
   end
@@ -98,17 +123,18 @@ local function read_message(message, param)
   if not ok then
     return nil, has_more
   end
-  local item = { role = role, node = message, has_name = has_name, is_bare = not has_more and role ~= "system" and #message == 2 }
+  local item = { role = role, has_name = has_name, is_blank = false, texts = nil, is_bare = nil }
   local kind = message:type("content")
   if kind == "string" then
-    item.is_blank = is_blank(message, "content")
+    item.is_blank = message:is_blank("content")
+    item.texts = { message:node("content").id, false }
     return item
   elseif kind == nil or kind == "null" then
     if role ~= "assistant" then
       return refuse(param .. ".content", "a string or a list of parts is required")
     end
-    if message:type("refusal") == "string" and not is_blank(message, "refusal") then
-      item.field = "refusal"
+    if message:type("refusal") == "string" and not message:is_blank("refusal") then
+      item.texts = { message:node("refusal").id, false }
     else
       item.is_blank = true
     end
@@ -116,76 +142,56 @@ local function read_message(message, param)
   elseif kind ~= "array" then
     return refuse(param .. ".content", "a string or a list of parts is required")
   end
-  item.parts = {}
-  for i, part in json.ipairs(message:get("content")) do
-    local field, err = read_part(part, ("%s.content.%d"):format(param, i - 1), role)
-    if field == nil then
-      return nil, err
-    end
-    if field then
-      item.parts[#item.parts + 1] = { part, field }
-    end
+  local err
+  item.texts, err = read_parts(doc, message:node("content").id, param, role)
+  if not item.texts then
+    return nil, err
   end
-  item.is_blank = #item.parts == 0
+  item.is_blank = #item.texts == 0
   return item
 end
 
--- A text block around the string node `node[field]`.
-local function write_text_block(w, node, field, cache_control)
-  w:open_object()
-  w:key("type")
-  w:string("text")
-  w:key("text")
-  w:node(node:node(field))
-  if cache_control ~= nil and cache_control ~= json.null then
-    w:key("cache_control")
-    w:node(node:node("cache_control"))
-  end
-  w:close_object()
-end
+local NUMBER_OF_ROLE = { user = USER, assistant = ASSISTANT, system = ASSISTANT + 1 }
 
-local function write_blocks(w, item)
-  if not item.parts then
-    return write_text_block(w, item.node, item.field or "content")
-  end
-  for _, pair in ipairs(item.parts) do
-    write_text_block(w, pair[1], pair[2], pair[1]:get("cache_control"))
-  end
-end
-
---- Reads all messages. Nothing is written yet, so a bad request is refused before any work.
+--- Reads all messages. Nothing is written yet, so a bad request is refused before any work. What was read is good for
+--- write_system() and write_turns() until the next read().
 ---@param ctx gate.Ctx
----@param node any The client's `messages`.
----@return { system: table[], turns: table[] }?
+---@param doc gate.json.Doc
+---@param id integer The client's `messages`.
+---@param kind integer Its type.
+---@return true? ok
 ---@return gate.Err? err `bad_request`, `unsupported`, with the path of the field.
-function M.read(ctx, node)
-  if json.type(node) ~= "array" or #node == 0 then
+function M.read(ctx, doc, id, kind)
+  local count = kind == ARRAY and rows:read(doc, id)
+  if not count or count == 0 then
     return refuse("messages", "a list with at least one message is required")
   end
-  local system, turns, has_user, named = {}, {}, false, false
-  local last_role
-  for i, message in json.ipairs(node) do
-    local item, err = read_message(message, "messages." .. (i - 1))
-    if not item then
-      return nil, err
-    end
-    named = named or item.has_name
-    if not item.is_blank then
-      if item.role == "system" then
-        if turns[1] then
-          ctx:warn("changed", "messages.%d: moved to the system prompt, where Claude takes instructions", i - 1)
-        end
-        system[#system + 1] = item
-      else
-        has_user = has_user or item.role == "user"
-        if item.role == last_role then
-          local turn = turns[#turns]
-          turn[#turn + 1] = item
-        else
-          turns[#turns + 1] = { item, role = item.role }
-          last_role = item.role
-        end
+  if has_items then
+    items, has_items = {}, false
+  end
+  array_id = id
+  local list, last_role, has_user, named = rows.list, -1, false, false
+  for i = 0, count - 1 do
+    local role, is_blank = list[i].word, false
+    if list[i].is_common == 0 then
+      local item, err = read_message(doc, i, "messages." .. i)
+      if not item then
+        return nil, err
       end
+      role, is_blank, named = NUMBER_OF_ROLE[item.role], item.is_blank, named or item.has_name
+      items[i], has_items = item, true
+    end
+    if is_blank then
+      list[i].mark = 0
+    elseif role > ASSISTANT then
+      if last_role >= 0 then
+        ctx:warn("changed", "messages.%d: moved to the system prompt, where Claude takes instructions", i)
+      end
+      list[i].mark = SYSTEM
+    else
+      list[i].mark = role == last_role and NEXT or FIRST
+      has_user = has_user or role == USER
+      last_role = role
     end
   end
   if not has_user then
@@ -194,28 +200,93 @@ function M.read(ctx, node)
   if named then
     ctx:warn("dropped", "messages.name: Claude knows no names of participants")
   end
-  return { system = system, turns = turns }
+  return true
+end
+
+-- A text block around the string `text_id`.
+local function write_text_block(w, doc, text_id, cache_id)
+  w:open_object()
+  w:key("type")
+  w:string("text")
+  w:key("text")
+  w:at(doc, text_id)
+  if cache_id then
+    w:key("cache_control")
+    w:at(doc, cache_id)
+  end
+  w:close_object()
+end
+
+-- The texts of one message as blocks.
+local function write_blocks(w, doc, position)
+  local item = items[position]
+  if not item then
+    return write_text_block(w, doc, rows.list[position].value, false)
+  end
+  local texts = item.texts
+  for i = 1, #texts, 2 do
+    write_text_block(w, doc, texts[i], texts[i + 1])
+  end
 end
 
 --- Writes "system": [...] where there is one, in one form for ever: a list of text blocks.
-function M.write_system(w, read)
-  if #read.system == 0 then
-    return
+---@param w gate.json.Writer
+---@param doc gate.json.Doc
+function M.write_system(w, doc)
+  local is_open = false
+  for i = 0, rows.seen.count - 1 do
+    if rows.list[i].mark == SYSTEM then
+      if not is_open then
+        is_open = true
+        w:key("system")
+        w:open_array()
+      end
+      write_blocks(w, doc, i)
+    end
   end
-  w:key("system")
-  w:open_array()
-  for _, item in ipairs(read.system) do
-    write_blocks(w, item)
+  if is_open then
+    w:close_array()
   end
-  w:close_array()
+end
+
+-- Position behind the turn that begins at a position: that of the next turn's beginning, or the number of messages.
+local function turn_end(position)
+  local list, count = rows.list, rows.seen.count
+  repeat
+    position = position + 1
+  until position == count or list[position].mark == FIRST
+  return position
+end
+
+local function is_assistant(position)
+  local item = items[position]
+  if item then
+    return item.role == "assistant"
+  end
+  return rows.list[position].word == ASSISTANT
+end
+
+-- Whether the turn is one message that may stay as it is.
+local function is_alone(from, behind)
+  local list = rows.list
+  for i = from + 1, behind - 1 do
+    if list[i].mark == NEXT then
+      return false
+    end
+  end
+  return list[from].is_common ~= 0
 end
 
 -- The last turn of the assistant is a prefill; the upstream refuses white space at its end.
-local function write_prefill(w, turn)
+local function write_prefill(w, doc, from, behind)
   local texts = {}
-  for _, item in ipairs(turn) do
-    for _, pair in ipairs(item.parts or { { item.node, item.field or "content" } }) do
-      texts[#texts + 1] = pair[1]:get(pair[2])
+  for i = from, behind - 1 do
+    local mark = rows.list[i].mark
+    if mark == FIRST or mark == NEXT then
+      local ids = items[i] and items[i].texts or { rows.list[i].value, false }
+      for k = 1, #ids, 2 do
+        texts[#texts + 1] = doc:at(ids[k])
+      end
     end
   end
   w:open_object()
@@ -226,33 +297,53 @@ local function write_prefill(w, turn)
   w:close_object()
 end
 
-function M.write_turns(w, read)
-  local turns = read.turns
+local function write_turn(w, doc, from, behind)
+  w:open_object()
+  w:key("role")
+  w:string(is_assistant(from) and "assistant" or "user")
+  w:key("content")
+  w:open_array()
+  for i = from, behind - 1 do
+    local mark = rows.list[i].mark
+    if mark == FIRST or mark == NEXT then
+      write_blocks(w, doc, i)
+    end
+  end
+  w:close_array()
+  w:close_object()
+end
+
+--- Writes "messages": [...].
+---@param w gate.json.Writer
+---@param doc gate.json.Doc
+function M.write_turns(w, doc)
+  local list, count = rows.list, rows.seen.count
+  local from = list[0].mark == FIRST and 0 or turn_end(0)
   w:key("messages")
   w:open_array()
-  if turns[1].role == "assistant" then
+  if is_assistant(from) then
     -- A conversation must begin with the user (older models refuse it otherwise): a fixed turn.
     w:raw('{"role":"user","content":"."}')
   end
-  for i, turn in ipairs(turns) do
-    local first = turn[1]
-    if i == #turns and turn.role == "assistant" then
-      write_prefill(w, turn)
-    elseif #turn == 1 and first.is_bare and not first.parts then
-      w:node(first.node)
-    else
-      w:open_object()
-      w:key("role")
-      w:string(turn.role)
-      w:key("content")
-      w:open_array()
-      for _, item in ipairs(turn) do
-        write_blocks(w, item)
+  local run = from -- messages from here on stay as they are, and are written together
+  while from < count do
+    local behind = turn_end(from)
+    local is_prefill = behind == count and is_assistant(from)
+    if is_prefill or not is_alone(from, behind) then
+      w:elements(doc, array_id, run, from - run)
+      if is_prefill then
+        write_prefill(w, doc, from, behind)
+      else
+        write_turn(w, doc, from, behind)
       end
-      w:close_array()
-      w:close_object()
+      run = behind
+    elseif behind > from + 1 then -- what lies between this turn and the next is no part of any
+      w:elements(doc, array_id, run, from + 1 - run)
+      run = behind
     end
+    from = behind
   end
+  w:elements(doc, array_id, run, count - run)
   w:close_array()
 end
 

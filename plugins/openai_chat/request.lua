@@ -15,31 +15,63 @@ local function refuse(param, format, ...)
   return nil, { code = "bad_request", message = param .. ": " .. format:format(...), param = param }
 end
 
-local function present(doc, name)
-  local value = doc:get(name)
-  if value == json.null then
-    return nil
-  end
-  return value
+-- Every field that has a row, known by number; what is only read has nothing to check beforehand.
+local names, is_read = {}, {}
+for name, row in pairs(fields) do
+  names[#names + 1] = name
+  is_read[name] = row.does == "read"
+end
+table.sort(names)
+local found = json.members(names, is_read)
+local at = found.index
+local STRING, NULL, ABSENT = json.kind.STRING, json.kind.NULL, json.kind.ABSENT
+
+local function is_present(name)
+  local kind = found.types[at[name]]
+  return kind ~= ABSENT and kind ~= NULL
 end
 
--- Looks at every field once: what is not read is spliced, dropped with a warning, or refused by name.
-local function check_fields(ctx, doc)
-  local spliced = {}
-  for name, value in json.pairs(doc) do
-    local row = fields[name]
-    if not row then
-      return refuse(name, "unknown field")
+local function present(doc, name)
+  if is_present(name) then
+    return found:get(doc, name)
+  end
+end
+
+-- Looks at one field that is not read: spliced, dropped with a warning, or refused by name.
+local function check_field(ctx, doc, position, spliced)
+  local member = found.list[position]
+  if member.name < 0 then
+    local name = found:key(doc, position)
+    return refuse(name, "unknown field")
+  end
+  local name = names[member.name + 1]
+  local row = fields[name]
+  if member.type == NULL or row.does == "read" then
+    return true
+  elseif row.does == "splice" then
+    spliced[#spliced + 1] = name
+  elseif not (row.quiet and row.quiet(doc:at(member.value))) then
+    if row.does == "refuse" then
+      return nil, { code = "unsupported", message = ("%s: %s"):format(name, row.why), param = name }
     end
-    if value ~= json.null and row.does ~= "read" then
-      if row.does == "splice" then
-        spliced[#spliced + 1] = name
-      elseif not (row.quiet and row.quiet(value)) then
-        if row.does == "refuse" then
-          return nil, { code = "unsupported", message = ("%s: %s"):format(name, row.why), param = name }
-        end
-        ctx:warn("dropped", "%s: %s", name, row.why)
-      end
+    ctx:warn("dropped", "%s: %s", name, row.why)
+  end
+  return true
+end
+
+local NONE_SPLICED = {}
+
+-- Looks at every field once. Most requests have only fields that are read: then there is nothing to look at.
+local function check_fields(ctx, doc)
+  local seen = found.seen
+  if seen.uncommon == seen.count then
+    return NONE_SPLICED
+  end
+  local spliced = {}
+  for position = seen.uncommon, math.min(seen.count, found.room) - 1 do
+    local ok, err = check_field(ctx, doc, position, spliced)
+    if not ok then
+      return nil, err
     end
   end
   table.sort(spliced) -- one order for ever, whatever the client's
@@ -96,7 +128,7 @@ local function read_stop(doc)
 end
 
 local function read_user(doc)
-  local name = present(doc, "user") ~= nil and "user" or "safety_identifier"
+  local name = is_present("user") and "user" or "safety_identifier"
   local user = present(doc, name)
   if user == nil then
     return nil
@@ -109,12 +141,13 @@ end
 
 -- Reads and checks every scalar. Returns a table, or nil and the first error.
 local function read_scalars(ctx, doc)
-  local r, err = {}
-  local model = doc:get("model")
-  if type(model) ~= "string" or model == "" then
+  local err
+  local model = found.types[at.model] == STRING and found:get(doc, "model")
+  if not model or model == "" then
     return refuse("model", "a model name is required")
   end
-  r.model = model
+  local r = { model = model, max_tokens = nil, temperature = nil, top_p = nil, stop = nil, user = nil, stream = false,
+    include_usage = nil, effort = nil, service_tier = nil }
   r.max_tokens, err = read_integer(doc, "max_completion_tokens")
   if err then
     return nil, err
@@ -179,8 +212,11 @@ local function read_scalars(ctx, doc)
   return r
 end
 
-local function write(doc, r, read, spliced)
-  local w = json.writer()
+-- One for all requests: nothing waits between its first byte and its last.
+local w = json.writer()
+
+local function write(doc, r, spliced)
+  w:begin(doc:size() + 256)
   w:open_object()
   w:key("model")
   w:string(r.model)
@@ -188,13 +224,13 @@ local function write(doc, r, read, spliced)
     w:key("max_tokens")
     w:integer(r.max_tokens)
   end
-  messages.write_system(w, read)
-  messages.write_turns(w, read)
+  messages.write_system(w, doc)
+  messages.write_turns(w, doc)
   if r.stop then
     w:key("stop_sequences")
     w:open_array()
-    for _, text in ipairs(r.stop) do
-      w:string(text)
+    for i = 1, #r.stop do
+      w:string(r.stop[i])
     end
     w:close_array()
   end
@@ -221,9 +257,9 @@ local function write(doc, r, read, spliced)
     w:key("service_tier")
     w:string(r.service_tier)
   end
-  for _, name in ipairs(spliced) do
-    w:key(name)
-    w:node(doc:node(name))
+  for i = 1, #spliced do
+    w:key(spliced[i])
+    w:at(doc, found.ids[at[spliced[i]]])
   end
   w:close_object()
   return w:document()
@@ -235,7 +271,7 @@ end
 ---@return gate.json.Doc? pivot
 ---@return table|gate.Err scalars { model, stream, include_usage, effort, ... }, or the error
 function M.read(ctx, doc)
-  if doc:type() ~= "object" then
+  if not found:read(doc) then
     return nil, { code = "bad_request", message = "the body must be a JSON object" }
   end
   local spliced, err = check_fields(ctx, doc)
@@ -247,12 +283,12 @@ function M.read(ctx, doc)
   if not r then
     return nil, err
   end
-  local read
-  read, err = messages.read(ctx, doc:get("messages"))
-  if not read then
+  local ok
+  ok, err = messages.read(ctx, doc, found.ids[at.messages], found.types[at.messages])
+  if not ok then
     return nil, err
   end
-  return write(doc, r, read, spliced), r
+  return write(doc, r, spliced), r
 end
 
 return M

@@ -1,5 +1,6 @@
 // See json_lift.h.
 #include "core/json_lift.h"
+#include "core/json_inside.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -106,4 +107,30 @@ bool json_lift_run(json_lift *l, const bytes *text, const json_limits *limits, d
     if (l->nodes.capacity > 65536) // one huge answer must not keep its room
         json_nodes_free(&l->nodes);
     return true;
+}
+
+int json_lift_document(const json_lift *l, json_document *d, double *out)
+{
+    uint32_t trail[JSON_LIFT_STEPS + 1] = {json_document_find(d, JSON_ROOT, NULL, 0)};
+    uint32_t known = 0;
+    for (uint32_t i = 0; i < l->count; i++) {
+        const lift_path *path = &l->paths[i];
+        uint32_t at = path->shared;
+        out[i] = -1;
+        if (at > known || trail[0] == JSON_NONE)
+            continue;
+        while (at < path->count) {
+            uint32_t found = json_child(d, trail[at], &path->steps[at], at, NULL);
+            if (found == JSON_NONE)
+                break;
+            trail[++at] = found;
+        }
+        known = at;
+        const json_node *node = json_node_at(d, trail[at]);
+        double number;
+        if (at == path->count && json_node_type(node) == JSON_NUMBER &&
+            json_read_number(json_data_of(d, trail[at]) + node->start, node->end - node->start, &number))
+            out[i] = number;
+    }
+    return d->is_freed ? JSON_FREED : 0;
 }

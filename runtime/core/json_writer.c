@@ -32,6 +32,15 @@ void json_writer_reset(json_writer *w)
     w->needs_comma = w->has_key = w->in_string = w->is_done = false;
 }
 
+void json_writer_begin(json_writer *w, size_t capacity)
+{
+    json_writer_reset(w);
+    if (!w->out)
+        w->out = bytes_new(capacity); // begin_value() tries again, and tells
+    else if (w->out->capacity < capacity && !bytes_reserve(w->out, capacity))
+        w->error = "out of memory";
+}
+
 static void fail(json_writer *w, const char *message)
 {
     if (!w->error)
@@ -211,6 +220,37 @@ void json_writer_node(json_writer *w, json_document *d, uint32_t id)
         fail(w, d->is_freed ? "the document was freed" : "no such value");
     else
         plain_value(w, raw, size);
+}
+
+// The same for an array that was not edited; its elements were not either. Neighbours that only a comma parts go
+// out as one run.
+static void plain_elements(json_writer *w, json_document *d, uint32_t id, uint32_t count)
+{
+    const json_node *items = json_source_of(d, id)->nodes.items;
+    const char *data = json_data_of(d, id);
+    for (uint32_t i = 0, at = id & ~SPACE_MASK; i < count && !w->error;) {
+        uint32_t start = items[at].start, end;
+        do {
+            end = items[at].end;
+            at = items[at].next;
+        } while (++i < count && items[at].start == end + 1);
+        plain_value(w, data + start, end - start);
+    }
+}
+
+void json_writer_elements(json_writer *w, json_document *d, uint32_t array, uint32_t from, uint32_t count)
+{
+    uint32_t id = json_document_find(d, array, NULL, 0);
+    if (w->depth == 0 || w->is_object[w->depth - 1])
+        fail(w, "elements outside an array");
+    else if (id == JSON_NONE || json_node_type(json_node_at(d, id)) != JSON_ARRAY)
+        fail(w, d->is_freed ? "the document was freed" : "no array to copy from");
+    else if (from > json_document_count(d, id) || count > json_document_count(d, id) - from)
+        fail(w, "no such elements");
+    else if (!json_is_list(id) && count > 0)
+        plain_elements(w, d, json_document_at(d, id, from, NULL), count);
+    for (uint32_t i = 0; !w->error && json_is_list(id) && i < count; i++)
+        json_writer_node(w, d, json_document_at(d, id, from + i, NULL));
 }
 
 void json_writer_open_string(json_writer *w)

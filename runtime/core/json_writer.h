@@ -25,6 +25,8 @@ json_writer *json_writer_new(size_t capacity);
 void json_writer_free(json_writer *w); // NULL is fine
 // Begins anew, keeping the buffer.
 void json_writer_reset(json_writer *w);
+// The same, with room for so many bytes.
+void json_writer_begin(json_writer *w, size_t capacity);
 
 void json_writer_open_object(json_writer *w);
 void json_writer_close_object(json_writer *w);
@@ -40,6 +42,8 @@ void json_writer_null(json_writer *w);
 void json_writer_raw(json_writer *w, const char *text, size_t size);
 // The bytes of a document's value, as they are.
 void json_writer_node(json_writer *w, json_document *d, uint32_t id);
+// The bytes of `count` elements of an array, from position `from` (from 0) on, each as it is, inside an open array.
+void json_writer_elements(json_writer *w, json_document *d, uint32_t array, uint32_t from, uint32_t count);
 
 // One string from several pieces.
 void json_writer_open_string(json_writer *w);

@@ -17,6 +17,12 @@ typedef struct json_value {
 typedef struct json_cursor { uint32_t container, position, key, value; } json_cursor;
 typedef struct json_handle { json_document *const document; const uint32_t id; } json_handle;
 typedef struct json_size { size_t n; } json_size;
+typedef struct json_names json_names;
+typedef struct json_member { int32_t name; uint32_t key, value, type; } json_member;
+typedef struct json_members { uint32_t count, uncommon; } json_members;
+typedef struct json_row_query { json_step word_key, value_key, words[8]; uint32_t word_count; } json_row_query;
+typedef struct json_row { uint32_t element, value; int8_t word; uint8_t type, is_common, mark; } json_row;
+typedef struct json_rows { uint32_t count, uncommon; } json_rows;
 typedef struct json_bytes_slot { bytes *pointer; } json_bytes_slot;
 
 bool json_check(const char *data, size_t size, json_error *error);
@@ -52,9 +58,19 @@ const json_error *json_document_error(const json_document *d);
 uint32_t json_document_failed_step(const json_document *d);
 void json_handle_release(json_handle *h);
 
+json_names *json_names_new(void);
+void json_names_free(json_names *n);
+int json_names_add(json_names *n, const char *text, size_t size, bool is_common);
+int json_document_members(json_document *d, uint32_t object, const json_names *names, json_members *out,
+                          json_member *list, uint32_t room, uint32_t *values, uint8_t *types);
+int64_t json_document_rows(json_document *d, uint32_t array, const json_row_query *query, json_rows *out,
+                           json_row *rows, uint32_t room);
+bool json_document_is_blank(json_document *d, uint32_t id);
+
 json_writer *json_writer_new(size_t capacity);
 void json_writer_free(json_writer *w);
 void json_writer_reset(json_writer *w);
+void json_writer_begin(json_writer *w, size_t capacity);
 void json_writer_open_object(json_writer *w);
 void json_writer_close_object(json_writer *w);
 void json_writer_open_array(json_writer *w);
@@ -67,6 +83,7 @@ void json_writer_boolean(json_writer *w, bool value);
 void json_writer_null(json_writer *w);
 void json_writer_raw(json_writer *w, const char *text, size_t size);
 void json_writer_node(json_writer *w, json_document *d, uint32_t id);
+void json_writer_elements(json_writer *w, json_document *d, uint32_t array, uint32_t from, uint32_t count);
 void json_writer_open_string(json_writer *w);
 void json_writer_text(json_writer *w, const char *text, size_t size);
 void json_writer_node_text(json_writer *w, json_document *d, uint32_t id, size_t skip);

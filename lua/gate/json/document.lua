@@ -199,6 +199,13 @@ function Document:get(...)
   return get(self, ROOT, select("#", ...), ...)
 end
 
+--- The value of an id, as json.members and json.rows tell it.
+---@param id integer
+---@return any
+function Document:at(id)
+  return read_result(self, C.json_document_read(self, id, value))
+end
+
 --- The bytes of the value at a path, as they would be sent; nil: nothing there.
 ---@return string?
 function Document:raw(...)
@@ -362,6 +369,13 @@ function Node:prefix(limit)
   return kind == STRING and ffi_string(value.text, value.size) or nil
 end
 
+--- Whether the value at a path is a string of nothing but ASCII white space. No Lua string is made for it.
+---@return boolean
+function Node:is_blank(...)
+  local id = find(self.document, self.id, select("#", ...), ...)
+  return id ~= nil and C.json_document_is_blank(self.document, id)
+end
+
 --- Number of bytes of the value as it would be sent.
 ---@return integer
 function Node:size()
@@ -401,5 +415,5 @@ ffi.metatype(new_handle, {
 
 -- For gate.json. `value` is what the C calls read into before read_result().
 return {
-  own = own, find = find, to_lua = to_lua, raise_failure = raise_failure, value = value, read_result = read_result,
+  own = own, new_node = new_node, find = find, to_lua = to_lua, raise_failure = raise_failure, value = value, read_result = read_result,
 }

@@ -9,6 +9,7 @@ json_lift *json_lift_new(void);
 void json_lift_free(json_lift *l);
 int json_lift_add(json_lift *l, const json_step *steps, size_t count);
 bool json_lift_run(json_lift *l, const bytes *text, const json_limits *limits, double *out, json_error *error);
+int json_lift_document(const json_lift *l, json_document *d, double *out);
 void bytes_drop(bytes *b);
 bytes *bytes_copy(const char *data, size_t size);
 ]])
@@ -60,6 +61,14 @@ function Lift:run(text)
     code = "bad_json",
     message = ("invalid JSON at byte %d: %s"):format(tonumber(parse_error.offset), ffi.string(parse_error.message)),
   }
+end
+
+--- Reads a document as it stands after edits; the numbers (any that a double holds) are in `out` until the next run.
+---@param doc gate.json.Doc
+function Lift:read(doc)
+  if C.json_lift_document(self.handle, doc, self.out) ~= 0 then
+    error("json: the document was freed", 2)
+  end
 end
 
 --- Gives back a reference on bytes. A string is fine, too: nothing happens.

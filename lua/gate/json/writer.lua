@@ -12,6 +12,12 @@ local istype = ffi.istype
 ---@class gate.json.Writer
 local Writer = {}
 
+--- Begins anew: for a writer that is kept. What an error left unfinished is gone.
+---@param capacity_bytes? integer Expected size.
+function Writer:begin(capacity_bytes)
+  C.json_writer_begin(self, capacity_bytes or 256)
+end
+
 function Writer:open_object()
   C.json_writer_open_object(self)
 end
@@ -87,6 +93,22 @@ function Writer:copy(source, ...)
     error("json: nothing to copy at this path", 2)
   end
   C.json_writer_node(self, source, id)
+end
+
+--- The untouched bytes of a value by its id, as json.members and json.rows tell it.
+---@param source gate.json.Doc
+---@param id integer
+function Writer:at(source, id)
+  C.json_writer_node(self, source, id)
+end
+
+--- The untouched bytes of neighbouring elements of an array, inside an open array.
+---@param source gate.json.Doc
+---@param array_id integer As json.members tells it.
+---@param from integer Position from 0.
+---@param count integer
+function Writer:elements(source, array_id, from, count)
+  C.json_writer_elements(self, source, array_id, from, count)
 end
 
 --- Any value that json.encode takes.

@@ -59,8 +59,31 @@ static void test_limits(void)
     json_lift_free(l);
 }
 
+static void test_document(void)
+{
+    json_lift *l = json_lift_new();
+    double out[3];
+    json_error error;
+    json_lift_add(l, (json_step[]){step("usage"), step("a")}, 2);
+    json_lift_add(l, (json_step[]){step("usage"), step("c"), step("d")}, 3);
+    json_lift_add(l, (json_step[]){step("usage"), step("c"), step("e")}, 3);
+    const char *text = "{\"usage\":{\"a\":1.5,\"c\":{\"d\":-2e2,\"e\":9007199254740993}}}";
+    json_document *d = json_document_parse_copy(text, strlen(text), NULL, &error);
+    CHECK(json_lift_document(l, d, out) == 0 && out[0] == 1.5 && out[1] == -200 && out[2] == -1);
+    json_step path[] = {step("usage"), step("c"), step("e")};
+    CHECK(json_document_set(d, path, 3, json_document_put_number(d, 7)) == 0);
+    CHECK(json_lift_document(l, d, out) == 0 && out[0] == 1.5 && out[1] == -200 && out[2] == 7);
+    CHECK(json_document_set(d, path, 1, json_document_put_string(d, "x", 1)) == 0);
+    CHECK(json_lift_document(l, d, out) == 0 && out[0] == -1 && out[1] == -1 && out[2] == -1);
+    json_document_free(d);
+    CHECK(json_lift_document(l, d, out) == JSON_FREED && out[0] == -1);
+    json_document_drop(d);
+    json_lift_free(l);
+}
+
 int main(void)
 {
+    test_document();
     test_lifts();
     test_limits();
     return test_end();

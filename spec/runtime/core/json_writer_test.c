@@ -127,8 +127,57 @@ static void test_misuse(void)
     json_writer_free(w);
 }
 
+// Elements of an array, [from, from + count), between two others.
+static void check_elements(json_document *d, uint32_t from, uint32_t count, const char *want)
+{
+    json_writer *w = json_writer_new(0);
+    json_writer_begin(w, 1000);
+    json_writer_open_array(w);
+    json_writer_integer(w, 0);
+    json_writer_elements(w, d, JSON_ROOT, from, count);
+    json_writer_integer(w, 9);
+    json_writer_close_array(w);
+    check_written(w, want);
+    json_writer_free(w);
+}
+
+static void check_elements_fail(json_document *d, uint32_t id, uint32_t from, uint32_t count, bool in_array)
+{
+    json_writer *w = json_writer_new(0);
+    if (in_array)
+        json_writer_open_array(w);
+    json_writer_elements(w, d, id, from, count);
+    CHECK(json_writer_error(w, false) != NULL);
+    json_writer_begin(w, 0);
+    CHECK(json_writer_error(w, false) == NULL);
+    json_writer_free(w);
+}
+
+static void test_elements(void)
+{
+    json_error error;
+    json_document *d = json_document_parse_copy(TEXT("[ 1,{\"a\":[2]} , \"x\",3 ]"), NULL, &error);
+    check_elements(d, 0, 4, "[0,1,{\"a\":[2]},\"x\",3,9]");
+    check_elements(d, 0, 1, "[0,1,9]");
+    check_elements(d, 1, 2, "[0,{\"a\":[2]},\"x\",9]");
+    check_elements(d, 2, 0, "[0,9]");
+    check_elements(d, 4, 0, "[0,9]");
+    check_elements_fail(d, JSON_ROOT, 1, 4, true);
+    check_elements_fail(d, JSON_ROOT, 5, 0, true);
+    check_elements_fail(d, JSON_ROOT, 0, UINT32_MAX, true);
+    check_elements_fail(d, JSON_ROOT, 0, 1, false);
+    check_elements_fail(d, json_document_at(d, JSON_ROOT, 0, NULL), 0, 0, true);
+    json_step path[] = {{NULL, 0, 1}, {"b", 1, 0}};
+    CHECK(json_document_set(d, path, 2, json_document_put_string(d, TEXT("y"))) == 0);
+    check_elements(d, 0, 3, "[0,1,{\"a\":[2],\"b\":\"y\"},\"x\",9]");
+    json_document_free(d);
+    check_elements_fail(d, JSON_ROOT, 0, 0, true);
+    json_document_drop(d);
+}
+
 int main(void)
 {
+    test_elements();
     test_values();
     test_splices();
     test_misuse();
