@@ -1,6 +1,7 @@
 -- A worker is killed under load. What must hold needs no clock: a request that begins after the kill is answered,
 -- one that fails was under way when its worker died, streams of the other workers go on. The times are printed,
 -- because they are promised: the next request is served within 200 ms of the death.
+local eventually = require("spec.support.eventually")
 local process = require("rt.process")
 local supervised = require("spec.support.supervised")
 local task = require("rt.task")
@@ -38,9 +39,9 @@ end
 
 local function wait_answers(state, count)
   local wanted = state.answered + count
-  repeat
-    time.sleep(0)
-  until state.answered >= wanted
+  eventually.is(function()
+    return state.answered >= wanted
+  end)
 end
 
 local function kill_once(worker_count)
@@ -51,9 +52,9 @@ local function kill_once(worker_count)
   wait_answers(state, 100)
   process.kill(gateway:children()[1], "KILL")
   local killed_at_ms, killed_at = time.monotonic_ms(), state.sequence
-  repeat
-    time.sleep(0)
-  until state.last_began > killed_at
+  eventually.is(function()
+    return state.last_began > killed_at
+  end)
   local gap_ms = time.monotonic_ms() - killed_at_ms
   local after_ms = tonumber(gateway:wait_for('"event":"worker_replaced","after_ms":(%d+)'))
   wait_answers(state, 100)

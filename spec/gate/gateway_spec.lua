@@ -1,9 +1,9 @@
 --- The whole gateway as a process: reload, drain, quick start, log. Upstream is the embedded simulator.
 local crypto = require("rt.crypto")
 local cjson = require("cjson")
+local eventually = require("spec.support.eventually")
 local http = require("spec.support.http")
 local process = require("spec.support.process")
-local time = require("rt.time")
 
 local function config(key, extra)
   return ([[return {
@@ -78,14 +78,11 @@ describe("the gateway", function()
     local ok, err = pcall(function()
       http.ask(gateway.port, post("one"))
       http.ask(gateway.port, post("wrong-key-value"))
-      local text = ""
-      for _ = 1, 100 do
+      local text
+      eventually.is(function()
         text = process.read_file(gateway.folder .. "/gate.log") or ""
-        if select(2, text:gsub('"event":"request"', "")) == 2 then
-          break
-        end
-        time.sleep(20)
-      end
+        return select(2, text:gsub('"event":"request"', "")) == 2
+      end)
       local lines = {}
       for line in text:gmatch("[^\n]+") do
         local value = cjson.decode(line)

@@ -1,8 +1,8 @@
+local eventually = require("spec.support.eventually")
 local fs = require("rt.fs")
 local process = require("rt.process")
 local slots = require("gate.worker_slot")
 local supervised = require("spec.support.supervised")
-local time = require("rt.time")
 
 describe("gate.worker_slot", function()
   it("delays successors more and more in a crash loop, the first not at all", function()
@@ -226,10 +226,10 @@ describe("gate.supervisor", function()
         gateway:set_bundle({ word = "n" .. i, workers = 2 })
         gateway:signal("HUP")
       end
-      repeat
-        time.sleep(2)
+      eventually.is(function()
         local _, words = gateway:ask_all(2)
-      until words[1] == "n20" and words[2] == "n20"
+        return words[1] == "n20" and words[2] == "n20"
+      end)
     end)
 
     it("reaches a worker that is in its back-off, and mends a crash loop", function()

@@ -1,12 +1,13 @@
 local client = require("rt.client")
 local crypto = require("rt.crypto")
+local eventually = require("spec.support.eventually")
 local http = require("spec.support.http")
 local json = require("gate.json")
+local mailbox = require("rt.mailbox")
 local server = require("rt.server")
 local sigv4 = require("rt.sigv4")
 local task = require("rt.task")
 local tcp = require("rt.tcp")
-local time = require("rt.time")
 local upstream = require("spec.support.upstream")
 
 describe("rt.client: bodies and signatures", function()
@@ -145,7 +146,7 @@ describe("rt.client: bodies and signatures", function()
     it("keeps its length", function()
       local seen
       up = upstream.start(function(conn)
-        time.sleep(20)
+        eventually.turns(50)
         seen = conn:read_request()
         conn:answer(200, "ok")
       end)
@@ -198,25 +199,22 @@ describe("rt.client: bodies and signatures", function()
     end)
 
     it("stops the upstream when the client goes", function()
-      local ended
+      local events = mailbox.new()
       up = upstream.start(function(conn)
-        while true do
-          if not conn.raw:read() then
-            break
-          end
+        while conn.raw:read() do
+          events:put("data")
         end
-        ended = true
+        events:put("gone")
       end)
       local conn = assert(tcp.connect("127.0.0.1", gate:port()))
       conn:write("POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nsome")
-      time.sleep(30)
+      assert.equal("data", events:take())
       conn:reset()
-      local waited = 0
-      while not ended and waited < 100 do
-        time.sleep(2)
-        waited = waited + 2
-      end
-      assert.is_true(ended)
+      local event
+      repeat
+        event = events:take()
+      until event ~= "data"
+      assert.equal("gone", event)
       assert.equal(0, c:stats().open)
     end)
   end)

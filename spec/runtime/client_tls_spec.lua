@@ -1,9 +1,9 @@
 local certificates = require("spec.support.certificates")
 local client = require("rt.client")
+local eventually = require("spec.support.eventually")
 local http = require("spec.support.http")
 local task = require("rt.task")
 local tcp = require("rt.tcp")
-local time = require("rt.time")
 local upstream = require("spec.support.upstream")
 
 describe("rt.client over TLS", function()
@@ -57,7 +57,9 @@ describe("rt.client over TLS", function()
       assert.equal("ok", body)
       assert.equal(i % 2 == 0, is_reused)
       if i % 2 == 0 then
-        time.sleep(20) -- the end of the kept connection arrives
+        eventually.is(function() -- the end of the kept connection arrives
+          return c:stats().open == 0
+        end)
       end
     end
     local stats = c:stats()
@@ -74,7 +76,7 @@ describe("rt.client over TLS", function()
     local text = ("0123456789abcdef"):rep(4 * 65536)
     local got
     start(function(conn)
-      time.sleep(20)
+      eventually.turns(50)
       got = conn:read_request().body
       conn:answer(200, text)
     end)
@@ -155,7 +157,7 @@ describe("rt.client over TLS", function()
       function(conn)
         conn:read_request()
         conn:write("HTTP/1.1 200 OK\r\n\r\nsome of it")
-        time.sleep(20)
+        eventually.turns()
         conn:reset()
       end,
     })
@@ -167,37 +169,43 @@ describe("rt.client over TLS", function()
 
   it("does not stop the loop while hands are shaken", function()
     start(upstream.serve)
-    local longest, last, done = 0, time.monotonic_ms(), false
+    local turns, at_end, done = 0, {}, false
     local ticking = task.spawn(function()
       while not done do
-        time.sleep(1)
-        local now = time.monotonic_ms()
-        longest = math.max(longest, now - last)
-        last = now
+        eventually.turns(1)
+        turns = turns + 1
       end
     end)
     local tasks = {}
     for i = 1, 8 do
-      tasks[i] = task.spawn(fetch, "x")
+      tasks[i] = task.spawn(function()
+        local body = fetch("x")
+        at_end[#at_end + 1] = turns
+        return body
+      end)
     end
+    assert.equal(0, turns)
     for i = 1, 8 do
       local _, body = tasks[i]:join()
       assert.equal("answer 1", body)
     end
     done = true
     ticking:join()
-    assert.is_true(longest < 200, longest) -- generous: the machine may be busy
+    assert.is_true(at_end[1] >= 2, at_end[1]) -- another task had its turns within one handshake,
+    assert.is_true(at_end[8] > at_end[1], at_end[8]) -- and between one and the next
   end)
 
   it("closes a call at any moment of the opening", function()
     start(upstream.serve)
-    for ms = 0, 8 do
+    local is_open, turns = false, 0
+    while not is_open do -- one turn of the loop later each time, until it is too late
       local opening = task.spawn(fetch, "x")
-      time.sleep(ms)
+      eventually.turns(turns)
+      is_open = opening:is_done()
       opening:cancel()
       opening:join()
+      turns = turns + 1
     end
-    time.sleep(30)
     assert.equal(c:stats().idle, c:stats().open)
   end)
 

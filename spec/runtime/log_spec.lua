@@ -1,9 +1,9 @@
+local eventually = require("spec.support.eventually")
 local ffi = require("ffi")
 local fs = require("rt.fs")
 local log = require("rt.log")
 local process = require("spec.support.process")
 local system = require("rt.system")
-local time = require("rt.time")
 
 ffi.cdef([[
   int pipe2(int fds[2], int flags);
@@ -51,9 +51,9 @@ describe("rt.log", function()
     out:flush()
     assert.equal("one\ntwo\n", fs.read_file(path))
     out:write("three")
-    repeat
-      time.sleep(5)
-    until out:pending() == 0
+    eventually.is(function()
+      return out:pending() == 0
+    end)
     assert.equal("one\ntwo\nthree\n", fs.read_file(path))
     local line = ("x"):rep(999)
     for _ = 1, 66 do
@@ -108,10 +108,10 @@ describe("rt.log", function()
     assert.is_true(dropped > 0 and kept >= 1000)
     assert.equal(dropped, out:dropped())
     local text = read_now(reader)
-    repeat
-      time.sleep(1)
+    eventually.is(function()
       text = text .. read_now(reader)
-    until out:pending() == 0 and text:find("log_dropped", 1, true)
+      return out:pending() == 0 and text:find("log_dropped", 1, true)
+    end)
     local whole = 0
     for one in text:gmatch("[^\n]+") do
       if one == line then
@@ -161,9 +161,9 @@ describe("rt.log", function()
     local leaks = require("spec.support.leaks")
     assert.equal(1, leaks.snapshot().handles.poll)
     system.close(reader)
-    repeat
-      time.sleep(1)
-    until not leaks.snapshot().handles.poll
+    eventually.is(function()
+      return not leaks.snapshot().handles.poll
+    end)
     assert.is_true(out:pending() > 0)
     out:close()
     system.close(writer)
@@ -187,26 +187,27 @@ describe("rt.log", function()
     process.write_file(folder .. "/w.lua", [[
       local out = require("rt.log").open({ fd = 3 })
       for i = 1, 2000 do out:write((arg[1]):rep(300)) end
-      while out:pending() > 0 do require("rt.time").sleep(1) end
+      package.path = arg[2] .. "/?.lua;" .. package.path
+      require("spec.support.eventually").is(function() return out:pending() == 0 end)
       return 0
     ]])
     local children = {}
     for _, name in ipairs({ "a", "b", "c" }) do
-      children[#children + 1] = assert(rt.spawn({ args = { "--script", folder .. "/w.lua", name }, files = { [0] = "ignore", "inherit", "inherit", writer } }))
+      children[#children + 1] = assert(rt.spawn({ args = { "--script", folder .. "/w.lua", name, system.home() }, files = { [0] = "ignore", "inherit", "inherit", writer } }))
     end
     system.close(writer)
     local text, data = {}, ffi.new("char[65536]")
     ffi.C.fcntl(reader, 4, ffi.new("int", O_NONBLOCK))
-    while true do
+    local function read_some()
       local size = tonumber(ffi.C.read(reader, data, 65536))
-      if size == 0 then
-        break
-      elseif size > 0 then
+      if size > 0 then
         text[#text + 1] = ffi.string(data, size)
-      else
-        time.sleep(1)
       end
+      return size >= 0 and size
     end
+    repeat
+      local size = eventually.is(read_some)
+    until size == 0
     for _, child in ipairs(children) do
       assert.same({ status = 0 }, child:wait())
     end

@@ -1,9 +1,9 @@
+local eventually = require("spec.support.eventually")
 local pipe = require("rt.pipe")
 local process = require("rt.process")
 local page = require("rt.page")
 local system = require("rt.system")
 local task = require("rt.task")
-local time = require("rt.time")
 
 local programs = require("spec.support.process")
 
@@ -40,10 +40,9 @@ describe("rt.process", function()
     local pid = shell("exit 0"):pid()
     collectgarbage()
     collectgarbage()
-    repeat -- waits for the event: the process is gone, not a zombie
-      local is_there = process.kill(pid, 0)
-      time.sleep(1)
-    until not is_there
+    eventually.is(function() -- gone, not a zombie
+      return not process.kill(pid, 0)
+    end)
   end)
 
   it("gives a wait that is cancelled up, and the child goes on", function()
@@ -122,14 +121,16 @@ describe("rt.page", function()
     assert.equal(2 ^ 40, shared:get("requests_total"))
     assert.equal(2, shared:get("requests_in_flight"))
     assert.equal("route on_request", shared:crumb())
-    local before_ms = time.monotonic_ms()
-    repeat -- it beats
-      time.sleep(5)
-    until shared:age_ms() < time.monotonic_ms() - before_ms - 20
+    local age_ms = shared:age_ms()
+    eventually.is(function() -- it beats
+      local before_ms
+      before_ms, age_ms = age_ms, shared:age_ms()
+      return age_ms < before_ms
+    end)
     control:write("go\n")
-    repeat -- it beats no more
-      time.sleep(5)
-    until shared:age_ms() > 100
+    eventually.is(function() -- it beats no more
+      return shared:age_ms() > 100
+    end)
     child:kill("KILL")
     child:wait()
     control:close()

@@ -1,3 +1,5 @@
+local eventually = require("spec.support.eventually")
+local mailbox = require("rt.mailbox")
 local program = require("rt.program")
 local relay = require("rt.relay")
 local sse = require("rt.sse")
@@ -58,6 +60,28 @@ local function pass_all(seen)
       end
     end
   end
+end
+
+--- One request to an upstream that can be silent: silence() returns when the client has seen `count` keep-alives.
+local function silent_until(count, script, handle)
+  local enough = mailbox.new()
+  local gateway = stream_gateway.start(function(conn)
+    script(conn, function()
+      enough:take()
+    end)
+  end, handle)
+  local conn = stream_gateway.ask(gateway.port)
+  local is_told = false
+  local body = stream_gateway.read_answer(conn, function(so_far)
+    if not is_told and select(2, so_far:gsub(": ping\n\n", "")) >= count then
+      is_told = true
+      enough:put(true)
+    end
+    return false
+  end)
+  conn:close()
+  gateway.close()
+  return body
 end
 
 describe("rt.relay", function()
@@ -133,11 +157,11 @@ describe("rt.relay", function()
     local sent_before
     local body = stream_gateway.roundtrip(function(conn)
       conn:write(stream_gateway.STREAM_HEAD .. chunk(head))
-      time.sleep(20)
+      eventually.turns()
       conn:write(chunk("event: sta"))
-      time.sleep(20)
+      eventually.turns()
       conn:write(chunk("rt\ndata: {\"id\":\"m\"}\n\n" .. text("a")))
-      time.sleep(20)
+      eventually.turns()
       conn:write(chunk(text("b")) .. stream_gateway.LAST_CHUNK)
     end, function(req, call)
       local r = assert(relay.new(req, call, tap))
@@ -145,7 +169,7 @@ describe("rt.relay", function()
       assert.equal("start", (r:first()))
       assert.is_nil(r:slot("id"))
       sent_before = req:bytes_out()
-      time.sleep(50) -- the task does something else: what comes meanwhile is kept
+      eventually.turns(50) -- the task does something else: what comes meanwhile is kept
       req:start(200, {})
       assert.equal("end", (r:next()))
       assert.equal("m", r:slot("id"))
@@ -195,14 +219,24 @@ describe("rt.relay", function()
   end)
 
   it("delivers what came before a reset, and then says that it broke", function()
-    local seen = {}
-    local body, is_whole = stream_gateway.roundtrip(function(conn)
-      conn:write(stream_gateway.STREAM_HEAD .. chunk(sse.encode("start", '{"id":"m"}') .. text("a")))
-      time.sleep(50)
+    local seen, has_arrived = {}, mailbox.new()
+    local want = sse.encode("start", '{"id":"m"}') .. text("a")
+    local gateway = stream_gateway.start(function(conn)
+      conn:write(stream_gateway.STREAM_HEAD .. chunk(want))
+      has_arrived:take()
       conn:reset()
     end, pass_all(seen))
+    local conn = stream_gateway.ask(gateway.port)
+    local body, is_whole = stream_gateway.read_answer(conn, function(so_far)
+      if so_far == want then
+        has_arrived:put(true)
+      end
+      return false
+    end)
+    conn:close()
+    gateway.close()
     assert.is_false(is_whole)
-    assert.equal(sse.encode("start", '{"id":"m"}') .. text("a"), body)
+    assert.equal(want, body)
     assert.equal("m", seen.id)
     assert.is_true(seen[1] == "reset" or seen[1] == "truncated", seen[1])
   end)
@@ -240,12 +274,12 @@ describe("rt.relay", function()
       conn:write(stream_gateway.LAST_CHUNK)
     end, pass_all({}))
     local conn = stream_gateway.ask(gateway.port)
-    local before
-    repeat -- until nothing moves any more
-      before = sent
-      time.sleep(100)
-    until sent == before and sent > 0
-    assert.is_true(sent < EVENTS * 0.9, "the upstream was not held up")
+    eventually.is(function()
+      return sent > 0
+    end)
+    assert.is_true(eventually.still(function()
+      return sent
+    end) < EVENTS * 0.9, "the upstream was not held up")
     local body, is_whole = stream_gateway.read_answer(conn, nil)
     conn:close()
     gateway.close()
@@ -255,29 +289,24 @@ describe("rt.relay", function()
   end)
 
   it("closes the upstream when the client goes away", function()
-    local closed_after_ms
+    local upstream_heard = mailbox.new()
     local gateway = stream_gateway.start(function(conn)
       conn:write(stream_gateway.STREAM_HEAD .. chunk(text("a")))
-      local began = time.monotonic_ms()
-      assert.is_nil((conn:read()))
-      closed_after_ms = time.monotonic_ms() - began
+      upstream_heard:put(conn:read() or "end") -- it writes nothing that could tell the gateway that the client has gone
     end, pass_all({}))
     local conn = stream_gateway.ask(gateway.port)
     stream_gateway.read_answer(conn, function(body)
       return #body > 0
     end)
     conn:close()
-    while not closed_after_ms do
-      time.sleep(5)
-    end
-    assert.is_true(closed_after_ms < 1000)
+    assert.equal("end", upstream_heard:take())
     gateway.close()
   end)
 
   it("keeps the client alive while the upstream is silent", function()
-    local body = stream_gateway.roundtrip(function(conn)
+    local body = silent_until(2, function(conn, silence)
       conn:write(stream_gateway.STREAM_HEAD .. chunk(text("a") .. "event: de"))
-      time.sleep(300)
+      silence()
       conn:write(chunk('lta\ndata: {"type":"text","text":"b"}\n\n') .. stream_gateway.LAST_CHUNK)
     end, function(req, call)
       local r = assert(relay.new(req, call, translate))
@@ -291,19 +320,24 @@ describe("rt.relay", function()
   end)
 
   it("never puts a keep-alive into the middle of a passed event", function()
-    local body = stream_gateway.roundtrip(function(conn)
-      conn:write(stream_gateway.STREAM_HEAD .. chunk(text("a") .. "event: de"))
-      time.sleep(200)
-      conn:write(chunk("lta\ndata: x\n\n"))
-      time.sleep(200)
-      conn:write(chunk(text("c")) .. stream_gateway.LAST_CHUNK)
-    end, function(req, call)
+    local function handle(req, call)
       local r = assert(relay.new(req, call, tap))
       r:ping_every(50, ": ping\n\n")
       req:start(200, {})
       assert.equal("end", (r:next()))
       req:finish()
-    end)
+    end
+    local body = silent_until(1, function(conn, silence)
+      conn:write(stream_gateway.STREAM_HEAD .. chunk(text("a") .. "event: de"))
+      silent_until(3, function(other, other_silence) -- another stream, as silent but between events, is kept alive meanwhile
+        other:write(stream_gateway.STREAM_HEAD .. chunk(text("b")))
+        other_silence()
+        other:write(stream_gateway.LAST_CHUNK)
+      end, handle)
+      conn:write(chunk("lta\ndata: x\n\n"))
+      silence()
+      conn:write(chunk(text("c")) .. stream_gateway.LAST_CHUNK)
+    end, handle)
     assert.equal(text("a") .. "event: delta\ndata: x\n\n" .. text("c"), (body:gsub(": ping\n\n", "")))
     assert.matches("event: delta\ndata: x\n\n: ping\n\n", body, 1, true)
   end)
@@ -313,7 +347,7 @@ describe("rt.relay", function()
     stream_gateway.roundtrip(function(conn)
       conn:write(stream_gateway.STREAM_HEAD)
       while conn:write(chunk(sse.encode("ping", "{}"))) do
-        time.sleep(20)
+        time.sleep(20) -- the pace of the upstream; nothing waits for it
       end
     end, function(req, call)
       local r = assert(relay.new(req, call, tap))
@@ -356,7 +390,7 @@ describe("rt.relay", function()
       conn:write(stream_gateway.STREAM_HEAD)
       for i = 1, EVENTS do
         conn:write(chunk(text(i) .. sse.encode("unknown", "{}")))
-        time.sleep(1)
+        eventually.turns(1)
       end
       conn:write(stream_gateway.LAST_CHUNK)
     end, function(req, call)

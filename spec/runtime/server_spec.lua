@@ -1,6 +1,6 @@
 local crypto = require("rt.crypto")
+local eventually = require("spec.support.eventually")
 local http = require("spec.support.http")
-local time = require("rt.time")
 
 local GET = "GET /a/b?c=d HTTP/1.1\r\nHost: a\r\n"
 local CLOSE = "Connection: close\r\n\r\n"
@@ -80,7 +80,7 @@ describe("rt.server", function()
         local conn = http.connect(port)
         conn:write(all:sub(1, cut))
         if cut % 7 == 0 then -- let the first piece be read alone
-          time.sleep(1)
+          eventually.turns()
         end
         conn:write(all:sub(cut + 1))
         assert.same(want, bodies((http.read_all(conn))))
@@ -106,7 +106,7 @@ describe("rt.server", function()
       local _, path = req:head()
       running = running + 1
       most = math.max(most, running)
-      time.sleep(path == "/1" and 20 or 1)
+      eventually.turns(path == "/1" and 50 or 1)
       running = running - 1
       req:respond(200, {}, path)
     end, function(port)
@@ -129,7 +129,7 @@ describe("rt.server", function()
       limits = { pipeline_bytes = 1000 },
       handler = function(req)
         if #order == 0 then
-          time.sleep(30)
+          eventually.turns(200)
         end
         order[#order + 1] = http.take(req:read_body(100000))
         req:respond(200, {}, "")
@@ -165,7 +165,7 @@ describe("rt.server", function()
       assert.is_true(req:is_started())
       req:write("one ")
       req:write("two")
-      time.sleep(5)
+      eventually.turns()
       req:write("three")
       req:finish()
     end, function(port)
@@ -186,11 +186,11 @@ describe("rt.server", function()
         if path == "/begun" then
           req:start(200, {})
           req:write("half")
-          time.sleep(1)
+          eventually.turns()
         elseif path == "/abort" then
           req:start(200, {})
           req:write("half")
-          time.sleep(1)
+          eventually.turns()
           req:abort()
         elseif path == "/bad" then
           local ok, err = req:respond(200, { "x", "a\r\nb: c" }, "x")
@@ -247,19 +247,22 @@ describe("rt.server", function()
   end)
 
   it("goes on with a task after its answer, beside the next request", function()
-    local ended, kept = 0, nil
+    local ended, kept, go = 0, nil, nil
     http.with(function(req)
       req:respond(200, {}, "x")
-      time.sleep(20)
+      eventually.is(function()
+        return go
+      end)
       assert(req:status() == 200 and req:bytes_out() > 50)
       ended = ended + 1
       kept = req
     end, function(port, server)
       assert.equal(3, #http.parse((http.send(port, (GET .. "\r\n"):rep(2) .. GET .. CLOSE))))
       assert.equal(0, ended)
-      while ended < 3 do
-        time.sleep(5)
-      end
+      go = true
+      eventually.is(function()
+        return ended == 3
+      end)
       assert.has_error(function()
         kept:head()
       end, "req: its handler has returned")

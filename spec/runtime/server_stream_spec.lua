@@ -1,5 +1,6 @@
 -- Streamed bodies, clients that go, draining, TLS.
 local certificates = require("spec.support.certificates")
+local eventually = require("spec.support.eventually")
 local http = require("spec.support.http")
 local task = require("rt.task")
 local tcp = require("rt.tcp")
@@ -54,9 +55,9 @@ describe("rt.server", function()
     http.with(function(req)
       assert(req:body_reader(100000000) == req)
       local first = req:read()
-      while not go do
-        time.sleep(5)
-      end
+      eventually.is(function()
+        return go
+      end)
       size = #first + count_body(req)
       req:respond(200, {}, "x")
     end, function(port)
@@ -69,11 +70,12 @@ describe("rt.server", function()
           sent = sent + 65536
         end
       end)
-      repeat
-        local before = sent
-        time.sleep(20)
-      until sent == before and sent > 0
-      assert.is_true(sent < 32 * 1048576)
+      eventually.is(function()
+        return sent > 0
+      end)
+      assert.is_true(eventually.still(function()
+        return sent
+      end) < 32 * 1048576)
       go = true
       assert.matches("^HTTP/1.1 200", http.read_all(conn))
       assert.equal(67108864, size)
@@ -134,18 +136,16 @@ describe("rt.server", function()
           local conn = http.connect(port)
           local length = name:match("read") and 100 or 0
           conn:write(("POST /%s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"):format(name, length))
-          while running == before do
-            time.sleep(1)
-          end
+          eventually.is(function()
+            return running > before
+          end)
           if name == "write" then
             conn:read()
           end
-          local gone_ms = time.monotonic_ms()
           conn[way](conn)
-          while server:stats().requests > 0 do
-            time.sleep(1)
-          end
-          assert.is_true(time.monotonic_ms() - gone_ms < 1000)
+          eventually.is(function()
+            return server:stats().requests == 0
+          end)
           conn:close()
         end
         local gone = "client_closed"
@@ -157,28 +157,28 @@ describe("rt.server", function()
 
   it("drains: idle connections close, running requests finish, the rest is cut at the limit", function()
     local go, cut_code
-    http.with(function(req)
+    local function handle(req)
       local _, path = req:head()
       if path == "/stuck" then
         local _, err = time.sleep(60000)
         cut_code = err.code
         return
       end
-      while path == "/slow" and not go do
-        time.sleep(5)
-      end
+      eventually.is(function()
+        return path ~= "/slow" or go
+      end)
       req:respond(200, {}, "done")
-    end, function(port, server)
-      local idle, slow, stuck = http.connect(port), http.connect(port), http.connect(port)
+    end
+    http.with(handle, function(port, server)
+      local idle, slow = http.connect(port), http.connect(port)
       idle:write(GET)
       http.read_until(idle, "done")
       slow:write("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
-      stuck:write("GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n")
-      while server:stats().requests < 2 do
-        time.sleep(1)
-      end
+      eventually.is(function()
+        return server:stats().requests == 1
+      end)
       local draining = task.spawn(function()
-        return server:drain(300)
+        return server:drain(60000)
       end)
       assert.equal("", (http.read_all(idle)))
       assert.is_nil(tcp.connect("127.0.0.1", port))
@@ -187,7 +187,15 @@ describe("rt.server", function()
       idle:close()
       slow:close()
       local joined, ok, cut = draining:join()
-      assert.same({ true, true, 1 }, { joined, ok, cut })
+      assert.same({ true, true, 0 }, { joined, ok, cut })
+    end)
+    http.with(handle, function(port, server)
+      local stuck = http.connect(port)
+      stuck:write("GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n")
+      eventually.is(function()
+        return server:stats().requests == 1
+      end)
+      assert.same({ true, 1 }, { server:drain(20) })
       assert.equal("draining", cut_code)
       stuck:close()
       assert.same({ true, 1 }, { server:drain(10) })

@@ -1,6 +1,8 @@
+local eventually = require("spec.support.eventually")
 local ffi = require("ffi")
 local fs = require("rt.fs")
 local process = require("spec.support.process")
+local supervised = require("spec.support.supervised")
 local system = require("rt.system")
 
 ffi.cdef([[
@@ -101,7 +103,8 @@ describe("rt.system", function()
 
   it("keeps secrets out of core files and raises the limit of files", function()
     local status, output = process.run({ args = { "--script", "p.lua" }, files = { ["p.lua"] = [[
-      local system = require("rt.system")
+      local supervised = require("spec.support.supervised")
+local system = require("rt.system")
       assert(system.protect_memory())
       local limit = system.raise_file_limit()
       for line in io.lines("/proc/self/limits") do
@@ -132,7 +135,8 @@ describe("rt.system", function()
   it("ends a stuck process after its parent", function()
     local folder = process.folder()
     process.write_file(folder .. "/stuck.lua", [[
-      local system = require("rt.system")
+      local supervised = require("spec.support.supervised")
+local system = require("rt.system")
       assert(system.end_with_parent(system.parent_pid(), 1))
       local file = io.open(arg[1], "w") file:write(system.pid()) file:close()
       while true do end
@@ -141,16 +145,11 @@ describe("rt.system", function()
     local parent = process.start({ args = { "--script", "parent.lua", folder .. "/stuck.lua", pid_file }, files = { ["parent.lua"] = [[
       require("rt.process").spawn({ args = { "--script", arg[1], arg[2] } }):wait()
     ]] } })
-    local pid
-    repeat
-      require("rt.time").sleep(2)
-      pid = tonumber(process.read_file(pid_file) or "")
-    until pid
+    local pid = eventually.is(function()
+      return tonumber(process.read_file(pid_file) or "")
+    end)
     parent:stop("KILL")
-    repeat -- it is gone, or a zombie that this container's first process does not reap
-      require("rt.time").sleep(10)
-      local stat = process.read_file("/proc/" .. pid .. "/stat")
-    until not stat or stat:find(") Z", 1, true)
+    supervised.wait_gone(pid)
     process.remove_folder(folder)
   end)
 end)

@@ -2,9 +2,9 @@
 --- kept byte for byte, what goes back is what the spec writes.
 local cjson = require("cjson")
 local crypto = require("rt.crypto")
+local eventually = require("spec.support.eventually")
 local http = require("spec.support.http")
 local process = require("spec.support.process")
-local time = require("rt.time")
 local upstream = require("spec.support.upstream")
 
 local M = {}
@@ -214,11 +214,6 @@ function Between:on_every_worker(ask)
   end
 end
 
---- Waits until a condition holds; the runner's time limit ends what never comes.
-function M.wait_until(condition)
-  while not condition() do
-    time.sleep(2)
-  end
-end
+M.wait_until = eventually.is
 
 return M

@@ -4,10 +4,10 @@
 package.path = arg[0]:gsub("spec/support/[^/]*$", "?.lua;") .. package.path
 local control = require("gate.control")
 local cjson = require("cjson")
+local eventually = require("spec.support.eventually")
 local ffi = require("ffi")
 local system = require("rt.system")
 local task = require("rt.task")
-local time = require("rt.time")
 
 ffi.cdef([[
   int accept4(int fd, void *address, void *size, int flags);
@@ -37,15 +37,11 @@ end
 
 local data = ffi.new("char[256]")
 local function read_line(fd)
-  while true do
+  local size = eventually.is(function()
     local size = tonumber(ffi.C.read(fd, data, 256))
-    if size > 0 then
-      return (ffi.string(data, size):gsub("%s+$", ""))
-    elseif size == 0 then
-      return nil
-    end
-    time.sleep(1)
-  end
+    return size >= 0 and size
+  end, math.huge)
+  return size > 0 and ffi.string(data, size):gsub("%s+$", "") or nil
 end
 
 local function send(fd, text)
@@ -77,15 +73,15 @@ local function serve(fd)
 end
 
 local function accept_all()
-  while not is_draining do
+  eventually.is(function()
     for _, listen_fd in ipairs(own.listen_fds) do
       local fd = ffi.C.accept4(listen_fd, nil, nil, NONBLOCK_CLOEXEC)
       if fd >= 0 then
         task.spawn(serve, fd)
       end
     end
-    time.sleep(1)
-  end
+    return is_draining
+  end, math.huge)
 end
 
 local function drain()
@@ -94,9 +90,9 @@ local function drain()
     system.close(fd)
   end
   own.listen_fds = {}
-  while streams > 0 do
-    time.sleep(1)
-  end
+  eventually.is(function()
+    return streams == 0
+  end, math.huge)
 end
 
 while true do

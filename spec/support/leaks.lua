@@ -1,9 +1,9 @@
 --- What a spec file must give back: tasks, handles of the loop, file descriptors. Closing takes a turn or
 --- two of the loop, so the comparison waits, for a bounded time, until things are as they were.
+local eventually = require("spec.support.eventually")
 local ffi = require("ffi")
 local lfs = require("lfs")
 local task = require("rt.task")
-local time = require("rt.time")
 
 ffi.cdef([[
   typedef struct uv_loop_s uv_loop_t;
@@ -66,7 +66,7 @@ local function make_reserve()
   local handle = ffi.cast("uv_handle_t *", stream)
   ffi.C.uv_pipe_init(ffi.C.rt_loop(nil), handle, 0)
   ffi.C.uv_close(handle, nil)
-  time.sleep(1) -- the loop has let go of `stream` after this
+  eventually.turns() -- the loop has let go of `stream` after this
   has_reserve = true
 end
 
@@ -112,14 +112,12 @@ end
 ---@param patience_ms? integer Default 3000.
 ---@return string? left What is alive that was not; nil: nothing.
 function M.compare(before, patience_ms)
-  local deadline_ms = time.monotonic_ms() + (patience_ms or PATIENCE_MS)
-  while true do
-    local left = differences(before, M.snapshot())
-    if not left or time.monotonic_ms() > deadline_ms then
-      return left
-    end
-    time.sleep(5)
-  end
+  local left
+  pcall(eventually.is, function()
+    left = differences(before, M.snapshot())
+    return not left
+  end, patience_ms or PATIENCE_MS)
+  return left
 end
 
 return M

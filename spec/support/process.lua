@@ -1,11 +1,11 @@
 --- Starts programs for specs and ends them by process id. What a program says goes to a file in a folder of its
 --- own under build/tmp, so it can say as much as it likes; the folder is removed with the program.
+local eventually = require("spec.support.eventually")
 local ffi = require("ffi")
 local lfs = require("lfs")
 local process = require("rt.process")
 local system = require("rt.system")
 local task = require("rt.task")
-local time = require("rt.time")
 
 ffi.cdef([[
   int open(const char *path, int flags, ...);
@@ -94,18 +94,17 @@ end
 ---@param from? integer Position in the output to search from.
 ---@return string ... The pattern's captures.
 function Program:wait_for(pattern, from)
-  local deadline_ms = time.monotonic_ms() + READY_MS
-  while true do
-    local has_ended = not self.child:kill(0) -- asked before reading, so that its last words count
-    local found = { self:output():match(pattern, from) }
-    if found[1] then
-      return unpack(found)
-    elseif has_ended or time.monotonic_ms() > deadline_ms then
-      error(("%s; %q was not said by %s:\n%s"):format(
-        has_ended and "ended" or "timeout", pattern, table.concat(self.args, " "), self:output()), 2)
-    end
-    time.sleep(2)
+  local has_ended, found
+  local ok, err = pcall(eventually.is, function()
+    has_ended = not self.child:kill(0) -- asked before reading, so that its last words count
+    found = { self:output():match(pattern, from) }
+    return found[1] or has_ended
+  end, READY_MS)
+  if not ok or not found[1] then
+    error(("%s; %q was not said by %s:\n%s"):format(
+      has_ended and "ended" or tostring(err), pattern, table.concat(self.args, " "), self:output()), 2)
   end
+  return unpack(found)
 end
 
 --- Waits for its end; raises after `limit_ms`.

@@ -1,11 +1,11 @@
 --- A supervisor over spec/support/echo_worker.lua, for specs. The bundle is a JSON file that each reload reads anew.
 local cjson = require("cjson")
+local eventually = require("spec.support.eventually")
 local fs = require("rt.fs")
 local process = require("spec.support.process")
 local rt = require("rt.process")
 local system = require("rt.system")
 local tcp = require("rt.tcp")
-local time = require("rt.time")
 
 local M = {}
 
@@ -50,13 +50,14 @@ end
 
 --- Waits until an event was logged a number of times.
 function Supervised:wait_count(event, count)
-  repeat
-    time.sleep(2)
-    local has_ended = not self.program.child:kill(0)
-    if has_ended and self:count(event) < count then
-      error(event .. " was not logged: " .. self.program:output(), 2)
-    end
-  until self:count(event) >= count
+  local has_ended
+  local ok, err = pcall(eventually.is, function()
+    has_ended = not self.program.child:kill(0)
+    return self:count(event) >= count or has_ended
+  end)
+  if not ok or self:count(event) < count then
+    error(("%s was not logged (%s): %s"):format(event, has_ended and "ended" or tostring(err), self.program:output()), 2)
+  end
 end
 
 function Supervised:set_bundle(bundle)
@@ -123,13 +124,10 @@ end
 
 --- Waits until a process is gone (or a zombie that this container's first process does not reap).
 function M.wait_gone(pid)
-  while rt.kill(pid, 0) do
-    local stat = process.read_file("/proc/" .. pid .. "/stat")
-    if not stat or stat:find(") Z", 1, true) then
-      return
-    end
-    time.sleep(2)
-  end
+  eventually.is(function()
+    local stat = rt.kill(pid, 0) and process.read_file("/proc/" .. pid .. "/stat")
+    return not stat or stat:find(") Z", 1, true)
+  end)
 end
 
 function Supervised:stop()

@@ -1,8 +1,8 @@
 -- Secrets that an upstream repeats, and clients that go away. Numbers are the rows of the threat list (README.md).
 local between = require("spec.support.between")
+local eventually = require("spec.support.eventually")
 local faulty = require("spec.support.faulty")
 local http = require("spec.support.http")
-local time = require("rt.time")
 
 local ways = faulty.WAYS
 local failing, error_body, stream, chunk, BEGUN, STREAM_HEAD =
@@ -170,7 +170,7 @@ describe("threats, exposure:", function()
       local conn = http.connect(paused.port)
       conn:write(between.post("/v1/messages", faulty.ASK))
       between.wait_until(function() return #paused.requests > 0 end)
-      time.sleep(0)
+      eventually.turns()
       conn:close()
       between.wait_until(function() return #paused:log("request") > 0 end)
       assert.equal("client_closed", paused:log("request")[1].error)

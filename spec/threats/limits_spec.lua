@@ -85,7 +85,7 @@ describe("threats, limits:", function()
         ended = false
         local ok = conn:write(STREAM_HEAD .. (head and chunk(head) or ""))
         while ok do
-          time.sleep(10)
+          time.sleep(10) -- the pace of the upstream; nothing waits for it
           ok = conn:write(chunk(text))
         end
         ended = true
