@@ -14,9 +14,10 @@ M.schema = {
   anonymous = { type = "boolean", default = false, doc = "Serve callers without a key as the user `anonymous`." },
 }
 
--- Identities are decoded once and kept; more than this and the table starts anew, so that ten thousand
--- keys in use do not live on the Lua heap.
-local KEPT_IDENTITIES = 512
+-- Identities are decoded when their key is first used and kept: ten thousand keys in use are one small table each, and
+-- keys that nobody uses stay in the ring. Above this the table starts anew, so that the heap stays bounded.
+local KEPT_IDENTITIES = 16384
+local NO_TEAMS = {}
 
 local ANONYMOUS = { name = "anonymous", user = "anonymous", teams = {}, key_id = "anonymous", models = "all" }
 
@@ -55,7 +56,7 @@ local function identity_of(state, index)
   end
   local row = cjson.decode(state.ring:record(index))
   identity = {
-    name = row.name, user = row.user, teams = row.teams or {}, key_id = row.name,
+    name = row.name, user = row.user, teams = row.teams and row.teams[1] and row.teams or NO_TEAMS, key_id = row.name,
     models = model_set(row.models), expires_at_ms = row.expires_at and row.expires_at * 1000 or nil,
   }
   state.identities[index], state.kept = identity, state.kept + 1
