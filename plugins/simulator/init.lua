@@ -117,6 +117,11 @@ local function error_asked(asked)
   }
 end
 
+-- Whoever tests that an abort arrives looks for this line.
+local function note_caller_left(sent, all)
+  gate.log("info", "simulator_caller_left", { sent_events = sent, events = all })
+end
+
 local function serve_stream(req, account, answer, asked)
   req:start(200, headers_of(account, "text/event-stream; charset=utf-8"))
   local after = asked.after or math.huge
@@ -124,7 +129,8 @@ local function serve_stream(req, account, answer, asked)
     req:write(table.concat(stream.events(answer)))
     return req:finish()
   end
-  for i, event in ipairs(stream.events(answer)) do
+  local events = stream.events(answer)
+  for i, event in ipairs(events) do
     if i > after then
       if asked.error then
         req:write(stream.error_event(asked.error, "the simulator was asked to fail"))
@@ -132,11 +138,8 @@ local function serve_stream(req, account, answer, asked)
       end
       return break_off(req, asked) or req:finish()
     end
-    if asked.delay_ms and not gate.sleep(asked.delay_ms) then
-      return
-    end
-    if not req:write(event) then
-      return
+    if asked.delay_ms and not gate.sleep(asked.delay_ms) or not req:write(event) then
+      return note_caller_left(i - 1, #events)
     end
   end
   req:finish()

@@ -1,5 +1,6 @@
 -- The official SDKs, unmodified, through a gateway of two workers to a simulator in a process of its own.
 local crypto = require("rt.crypto")
+local eventually = require("spec.support.eventually")
 local node = require("spec.support.node")
 local process = require("spec.support.process")
 
@@ -34,7 +35,24 @@ describe("the official SDKs", function()
   local function get_environment()
     return environment
   end
+  -- Each file aborts one stream after its first text, of hundreds of events that would take ten seconds.
+  local function hears_an_abort(count)
+    return function()
+      local sent, all
+      eventually.is(function()
+        local found = 0
+        for line in simulator:output():gmatch('[^\n]*"event":"simulator_caller_left"[^\n]*') do
+          found = found + 1
+          sent, all = tonumber(line:match('"sent_events":(%d+)')), tonumber(line:match('"events":(%d+)'))
+        end
+        return found == count
+      end)
+      assert.is_true(sent < all, ("%d of %d events"):format(sent, all))
+    end
+  end
   node.tests(it, "spec/clients/openai.mjs", get_environment)
+  it("openai: an aborted stream ends at the upstream too", hears_an_abort(1))
   node.tests(it, "spec/clients/anthropic.mjs", get_environment)
+  it("anthropic: an aborted stream ends at the upstream too", hears_an_abort(2))
   node.tests(it, "spec/clients/aws.mjs", get_environment)
 end)
