@@ -63,7 +63,8 @@ const char *rt_uv_code(int rc)
 
 int rt_fail_uv(lua_State *L, int rc, const char *what, const char *detail)
 {
-    return rt_fail(L, rt_uv_code(rc), "%s %s: %s", what, detail ? detail : "", uv_strerror(rc));
+    const char *gap = detail && *detail ? " " : "";
+    return rt_fail(L, rt_uv_code(rc), "%s%s%s: %s", what, gap, detail ? detail : "", uv_strerror(rc));
 }
 
 int rt_true(lua_State *L)

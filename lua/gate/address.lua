@@ -79,6 +79,21 @@ function M.url(url)
   }
 end
 
+local ADVICE = {
+  address_in_use = "another program serves there, perhaps a moongate: end it, or set another address in %s",
+  not_permitted = "this user may not serve there; ports below 1024 want CAP_NET_BIND_SERVICE, or set another address in %s",
+  not_found = "its folder is missing: make it, or set another path in %s",
+}
+
+--- Why an address could not be served, and what to do.
+---@param err gate.Err
+---@param where string Where it is set.
+---@return string
+function M.advise(err, where)
+  local advice = ADVICE[err.code] or "this machine has no such address: set another in %s"
+  return err.message .. "\n" .. advice:format(where)
+end
+
 --- Percent-decodes one path segment; nil when an escape is broken or hides a control character.
 ---@param segment string
 ---@return string?

@@ -76,7 +76,7 @@ function M.collect(options)
     if content then
       files[name] = content
     end
-    return content, err and ("cannot read " .. name .. ": " .. err.message)
+    return content, err and ("cannot " .. err.message) -- which begins with "read NAME: "
   end
   local problems = config_of.no_problems(path)
   if path then

@@ -7,11 +7,14 @@ local M = {}
 
 M.COMMANDS = { "run", "check", "reload", "status", "drain", "models", "keys", "simulator", "version" }
 
+local USAGE_WIDTH = 42
+
 local function help(out)
   out:write("moongate: a gateway for Claude that is programmed in Lua\n\nusage: moongate COMMAND\n\n")
   for _, name in ipairs(M.COMMANDS) do
     local command = require("gate.cli." .. name)
-    out:write(("  %-42s %s\n"):format(command.usage, command.summary))
+    local gap = #command.usage > USAGE_WIDTH and "\n" .. (" "):rep(USAGE_WIDTH + 3) or " "
+    out:write(("  %-" .. USAGE_WIDTH .. "s%s%s\n"):format(command.usage, gap, command.summary))
   end
   out:write("\n--config FILE says which gate.lua (default: ./gate.lua, if there is one).\n")
 end
@@ -80,11 +83,19 @@ function M.main(arguments)
   for i = 2, #arguments do
     own[#own + 1] = arguments[i]
   end
-  local known = { config = "value" }
+  local known = { config = "value", help = "flag" }
   for option, kind in pairs(command.options or {}) do
     known[option] = kind
   end
   local options, rest = M.parse(own, known)
+  if own[1] == "-h" or options and options.help then
+    io.stdout:write("usage: moongate ", command.usage, "\n\n", command.summary, "\n")
+    return 0
+  end
+  if options and rest[1] and not command.takes_arguments then
+    local is_file = rest[1]:find("%.lua$") and known.config
+    options, rest = nil, "takes no argument, got " .. rest[1] .. (is_file and " (did you mean --config " .. rest[1] .. "?)" or "")
+  end
   if not options then
     io.stderr:write("moongate ", name, ": ", rest, "\nusage: moongate ", command.usage, "\n")
     return 2

@@ -2,6 +2,7 @@
 --- generations, drains. It has no listener of its own but the admin socket and never runs plugin code.
 --- One task takes every event (message, end of a worker, signal, command, tick) from one mailbox, in order: no
 --- two decisions overlap.
+local address = require("gate.address")
 local control = require("gate.control")
 local listeners = require("gate.listeners")
 local log = require("gate.log")
@@ -431,7 +432,7 @@ function M.run(options)
   system.raise_file_limit()
   local bundle, config = options.collect()
   if not bundle then
-    io.stderr:write("moongate: ", text_of(config), "\n")
+    io.stderr:write("moongate: ", text_of(config), "\nnothing was started; `moongate check` tells all errors at once\n")
     return EXIT_CONFIG
   end
   local self = setmetatable({
@@ -442,7 +443,7 @@ function M.run(options)
   local worker_count = config.workers or system.cpu_count()
   local sockets, err = listeners.open(config.listen, worker_count)
   if not sockets then
-    io.stderr:write("moongate: ", text_of(err), "\n")
+    io.stderr:write("moongate: ", address.advise(err, "`listen` in gate.lua"), "\n")
     return EXIT_START
   end
   self.sockets = sockets

@@ -1,5 +1,6 @@
 local cli = require("gate.cli")
 local process = require("spec.support.process")
+local tcp = require("rt.tcp")
 
 -- Runs a command in a folder that holds these files.
 local function run(args, files, env)
@@ -31,6 +32,53 @@ describe("the command line", function()
     status, output = run({ "version" })
     assert.equal(0, status)
     assert.truthy(output:find("^moongate %d"))
+  end)
+
+  it("tells how each command is used, and takes no argument for what it is not", function()
+    for _, name in ipairs(cli.COMMANDS) do
+      for _, option in ipairs({ "--help", "-h" }) do
+        local status, output = run({ name, option })
+        assert.equal(0, status)
+        assert.truthy(output:find("usage: moongate " .. name, 1, true), output)
+      end
+    end
+    for _, name in ipairs({ "run", "check", "models", "version" }) do
+      local status, output = run({ name, "own.lua" })
+      assert.equal(2, status)
+      assert.truthy(output:find("takes no argument, got own.lua (did you mean --config own.lua?)", 1, true), output)
+    end
+  end)
+
+  it("says what to do where it cannot start", function()
+    local ACCOUNTS = 'accounts = { sim = { provider = "simulator" } }'
+    local function refused(expected, args, texts, files)
+      local status, output = run(args, files)
+      assert.equal(expected, status, output)
+      for _, part in ipairs(texts) do
+        assert.truthy(output:find(part, 1, true), output)
+      end
+    end
+    refused(78, { "run", "--config", "none.lua" }, { "none.lua: cannot read none.lua: no such file", "nothing was started" })
+    refused(78, { "run" }, { "gate.lua:2: unexpected symbol", "`moongate check` tells all errors" }, { ["gate.lua"] = "return {\n" })
+    local taken = assert(tcp.listen("127.0.0.1", 0))
+    local where = "127.0.0.1:" .. taken:port()
+    refused(70, { "run" }, { "listen " .. where .. ": address already in use", "set another address in `listen` in gate.lua" },
+      { ["gate.lua"] = ('return { listen = { %q }, %s }'):format(where, ACCOUNTS) })
+    refused(1, { "simulator", "--listen", where }, { "address already in use", "set another address in --listen" })
+    taken:close()
+    refused(2, { "simulator", "--listen", "bad" }, { "--listen: not an address: bad (wants HOST:PORT, such as 127.0.0.1:8788)" })
+    refused(1, { "simulator", "--listen", "nohost.invalid:80" }, { "nohost.invalid" })
+    refused(2, { "keys", "new" }, { "wants `new` and one NAME", "usage: moongate keys new NAME" })
+  end)
+
+  it("serves without its admin socket, and says what is missing then", function()
+    local gateway = process.gateway({ args = { "--config", "gate.lua" },
+      config = 'return { listen = { "127.0.0.1:0" }, admin = { socket = "/proc/none/admin.sock" }, '
+        .. 'accounts = { sim = { provider = "simulator" } } }' })
+    gateway:wait_for('"event":"admin_socket"[^\n]*\n')
+    local output = gateway:output()
+    gateway:stop()
+    assert.truthy(output:find("signals HUP and TERM do; set `admin.socket` in gate.lua", 1, true), output)
   end)
 
   it("checks a configuration offline: all errors, and the exit status", function()
@@ -77,7 +125,8 @@ describe("the command line", function()
     for _, command in ipairs({ "reload", "status", "drain" }) do
       local status, output = run({ command, "--socket", "none.sock" })
       assert.equal(3, status)
-      assert.truthy(output:find("no gateway answers on none.sock", 1, true), output)
+      assert.truthy(output:find("no gateway answers on none.sock: connect: no such file or directory\nstart one with `moongate run`, "
+        .. "or name the socket of the one that runs: --socket FILE", 1, true), output)
     end
   end)
 end)

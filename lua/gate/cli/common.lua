@@ -81,7 +81,8 @@ function M.admin(options, method, path)
   end
   local conn, err = tcp.connect("unix:" .. socket)
   if not conn then
-    return nil, "no gateway answers on " .. socket .. ": " .. err.message
+    return nil, ("no gateway answers on %s: %s\nstart one with `moongate run`, or name the socket of the one that runs: --socket FILE")
+      :format(socket, err.message)
   end
   conn:write(method .. " " .. path .. " HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
   local parts = {}

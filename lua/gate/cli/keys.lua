@@ -3,7 +3,7 @@ local crypto = require("rt.crypto")
 
 local M = {
   usage = "keys new NAME [--user USER] [--team TEAM]", summary = "make a client key and its line for gate.lua",
-  options = { user = "value", team = "value" },
+  options = { user = "value", team = "value" }, takes_arguments = true,
 }
 
 local KEY_BYTES = 32
@@ -19,7 +19,7 @@ end
 function M.run(arguments, options)
   local name = arguments[2]
   if arguments[1] ~= "new" or not name or arguments[3] then
-    io.stderr:write("usage: moongate ", M.usage, "\n")
+    io.stderr:write("moongate keys: wants `new` and one NAME, such as moongate keys new alice\nusage: moongate ", M.usage, "\n")
     return 2
   end
   local key, hash = M.make()

@@ -66,6 +66,13 @@ local function report_of(supervisor, result)
   }
 end
 
+local function tell_no_admin(path, err)
+  log.event("error", "admin_socket", {
+    path = path, message = err.message,
+    advice = "`moongate status`, `reload` and `drain` do not reach this gateway, signals HUP and TERM do; set `admin.socket` in gate.lua",
+  })
+end
+
 -- Opens the admin socket; what was left by a gateway that was killed is taken away first.
 local function serve_admin(supervisor, config)
   local path = config.admin.socket
@@ -73,7 +80,7 @@ local function serve_admin(supervisor, config)
   if folder and folder ~= "" then
     local ok, err = fs.mkdir(folder)
     if not ok then
-      log.event("error", "admin_socket", { path = path, message = err.message })
+      tell_no_admin(path, err)
       return nil
     end
   end
@@ -93,7 +100,7 @@ local function serve_admin(supervisor, config)
     }) })
   end
   if not server then
-    log.event("error", "admin_socket", { path = path, message = err.message })
+    tell_no_admin(path, err)
     return nil
   end
   return function()

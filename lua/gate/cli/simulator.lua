@@ -10,6 +10,7 @@ local server_of = require("rt.server")
 local M = {
   usage = "simulator [--listen HOST:PORT] [--plugin NAME] [option=value ...]",
   summary = "serve the embedded simulator as a strict upstream", options = { listen = "value", plugin = "value" },
+  takes_arguments = true,
 }
 
 local DRAIN_MS = 1000
@@ -19,7 +20,7 @@ local function values_of(arguments)
   for _, argument in ipairs(arguments) do
     local name, value = argument:match("^([%w_]+)=(.*)$")
     if not name then
-      return nil, "not an option: " .. argument
+      return nil, "not an option: " .. argument .. " (the plugin's are written name=value)"
     end
     raw[name] = tonumber(value) or (value == "true") or (value ~= "false" and value)
   end
@@ -34,12 +35,13 @@ function M.run(arguments, options)
   local raw, message = values_of(arguments)
   local listen = options.listen or "127.0.0.1:8788"
   if not raw or not address.listen(listen) then
-    io.stderr:write("moongate simulator: ", message or ("--listen: not an address: " .. listen), "\n")
+    io.stderr:write("moongate simulator: ", message or ("--listen: not an address: " .. listen
+      .. " (wants HOST:PORT, such as 127.0.0.1:8788)"), "\n")
     return 2
   end
   local provider, account
   provider, account, problems = loader.open_provider(modules_of.new(bundle.modules), options.plugin or "simulator", raw,
-    "http://" .. (listen:gsub(":%d+$", ""))) -- it only serves: the port, which may be 0, does not matter to it
+    "http://127.0.0.1") -- it only serves: where it is reached does not matter to it
   if not provider then
     return common.tell_problems(problems)
   end
@@ -53,7 +55,7 @@ function M.run(arguments, options)
     end,
   })
   if not server then
-    io.stderr:write("moongate simulator: ", err.message, "\n")
+    io.stderr:write("moongate simulator: ", address.advise(err, "--listen"), "\n")
     return 1
   end
   io.stdout:write("simulator: http://", (listen:gsub(":%d+$", "")), ":", server:port(), "\n")
