@@ -8,7 +8,11 @@
 
 #include "server_internal.h"
 
-enum { KEPT_QUEUE_BYTES = 1024 };
+enum { SPARE_QUEUE_BYTES = 16 * 1024 };
+
+// Text is queued and sent within a turn of the loop: one buffer goes from exchange to exchange, and a quiet stream
+// holds none.
+static bytes *spare_queue;
 
 bytes *answer_scratch(void)
 {
@@ -248,11 +252,13 @@ static int send_all(exchange *x, const segment *parts, size_t count, bool is_end
     bytes_drop(x->head_out);
     x->head_out = NULL;
     if (x->queued) {
-        x->queued->size = 0;
-        if (is_end || rc != 0 || x->queued->capacity > KEPT_QUEUE_BYTES) {
+        if (!spare_queue && x->queued->capacity <= SPARE_QUEUE_BYTES) {
+            spare_queue = x->queued;
+            spare_queue->size = 0;
+        } else {
             bytes_drop(x->queued);
-            x->queued = NULL;
         }
+        x->queued = NULL;
     }
     return rc;
 }
@@ -270,7 +276,11 @@ int exchange_queue(exchange *x, const char *data, size_t size)
         return rc;
     if (x->is_bodyless)
         return 0;
-    if (!x->queued && !(x->queued = bytes_new(0)))
+    if (!x->queued) {
+        x->queued = spare_queue ? spare_queue : bytes_new(0);
+        spare_queue = NULL;
+    }
+    if (!x->queued)
         return UV_ENOMEM;
     if (!bytes_append(x->queued, data, size))
         return UV_ENOMEM;

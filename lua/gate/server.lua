@@ -252,7 +252,10 @@ end
 
 -- What is left of a request whose stream has begun.
 local function run_stream(ctx, req, gen)
-  local ok, message = xpcall(stream.run, on_raise, ctx, req, gen)
+  local ok, message = xpcall(stream.pump, on_raise, ctx, gen)
+  if ok then
+    ok, message = xpcall(stream.finish, on_raise, ctx, req, gen, message)
+  end
   if not ok then
     crash(ctx, req, message)
   end

@@ -1,8 +1,8 @@
 --- A streamed answer. Bytes and rules run in C (rt.relay); here is what is decided once per stream: which
 --- program, when the 200 leaves (not before the first event, so that a failure before it can still fall
---- back), what a failure in the middle looks like, and what was used. M.begin runs inside the tries; M.run, which
---- lasts as long as the stream, is called when all of that has returned: thousands of streams wait in it, and each
---- keeps its whole Lua stack.
+--- back), what a failure in the middle looks like, and what was used. M.begin runs inside the tries; M.pump,
+--- which lasts as long as the stream, is called when all of that has returned: thousands of streams wait in it, and
+--- each keeps its whole Lua stack.
 local answer = require("gate.answer")
 local ctx_of = require("gate.ctx")
 local errors = require("gate.errors")
@@ -108,8 +108,11 @@ local function handle_foreign(ctx, gen, relay, event, attempt, account, name, da
   end
 end
 
--- Runs until the upstream's last event. Returns the error that ended it early, and whether the client was told.
-local function pump(ctx, gen, relay, mode, attempt, account)
+--- The stream from its first event to its last. Here thousands of tasks wait: few locals, no function around it.
+---@return gate.Err? err What ended it early; for M.finish.
+function M.pump(ctx, gen)
+  local relay, mode, attempt = ctx._relay, ctx._mode, ctx._attempt
+  local account = attempt._account
   local event = mode == "events" and gen.hooks.on_event and events.new(true) or nil
   local is_native = account.module.native
   while true do
@@ -159,7 +162,7 @@ local function usage_of(relay, attempt)
   return attempt.foreign_usage or pivot.usage_of_relay(relay)
 end
 
---- Waits for the stream's first event and starts the client's answer. ctx._relay is set then, and M.run goes on.
+--- Waits for the stream's first event and starts the client's answer. ctx._relay is set then; M.pump and M.finish go on.
 ---@return gate.Err? err Nothing was sent yet then, so another target may be tried.
 function M.begin(ctx, req, gen, attempt, account, call)
   local headers, content_type, content_encoding = answer.headers(ctx, account, call)
@@ -212,10 +215,10 @@ function M.begin(ctx, req, gen, attempt, account, call)
   return nil
 end
 
---- The stream from its first event to its end, whatever end that is.
-function M.run(ctx, req, gen)
+--- The end of the stream, and of the client's answer.
+---@param err gate.Err? What M.pump returned.
+function M.finish(ctx, req, gen, err)
   local relay, mode, attempt = ctx._relay, ctx._mode, ctx._attempt
-  local err = pump(ctx, gen, relay, mode, attempt, attempt._account)
   attempt.ended_at_ms = monotonic_ms()
   answer.set_usage(ctx, gen, attempt, usage_of(relay, attempt))
   if not err and not (attempt.is_stopped or relay:slot("stopped")) then

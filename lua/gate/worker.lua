@@ -25,9 +25,13 @@ local COMPILER = {
 }
 
 local EMBEDDED_CLOSE_MS = 1000
--- A worker's heap is small and what a request makes is short-lived: collecting less often saves a tenth of the CPU
--- for a few MB.
-local GC_PAUSE_PERCENT = 300
+-- A small heap, and what a request makes is short-lived: collecting less often saves a tenth of the CPU for a few MB.
+-- With thousands of open streams the same pause would leave as much again in garbage twice over, so above some size
+-- only so much garbage may gather.
+local GC_MAX_PAUSE_PERCENT = 300
+local GC_GARBAGE_KIB, GC_GARBAGE_SHARE = 4096, 0.1
+-- A large heap is also gone through faster, so that less piles up meanwhile.
+local GC_STEP_PERCENT, GC_LARGE_STEP_PERCENT = 200, 400
 
 --- A listener on the loop-back address, for a provider that serves itself.
 ---@param handler fun(req: rt.server.Request)
@@ -170,6 +174,19 @@ function on.status(_, message)
   }
 end
 
+-- Sets the pause anew at the end of each collection: there, one unreachable object is finalized, which makes the next.
+local function limit_garbage()
+  collectgarbage("setpause", GC_MAX_PAUSE_PERCENT)
+  getmetatable(newproxy(true)).__gc = function(proxy)
+    local live_kib = collectgarbage("count")
+    local pause = 100 + 100 * (GC_GARBAGE_KIB / live_kib + GC_GARBAGE_SHARE)
+    local is_large = pause < GC_MAX_PAUSE_PERCENT -- from about 2 MB
+    collectgarbage("setpause", is_large and pause or GC_MAX_PAUSE_PERCENT)
+    collectgarbage("setstepmul", is_large and GC_LARGE_STEP_PERCENT or GC_STEP_PERCENT)
+    newproxy(proxy) -- of the same metatable
+  end
+end
+
 ---@class gate.worker.Options
 ---@field index integer
 ---@field control { read_line: (fun(): string?, gate.Err?), write: fun(text: string) }
@@ -186,7 +203,7 @@ function M.main(options)
       return options.page:label(label)
     end)
   end
-  collectgarbage("setpause", GC_PAUSE_PERCENT)
+  limit_garbage()
   require("jit.opt").start(unpack(COMPILER))
   local state = { options = options }
   while not state.is_drained do

@@ -59,11 +59,11 @@ end
 ---@return string[] variables
 function M.open(ctx, include_usage)
   -- Eight fields, since as many of these stand in memory as streams are open.
+  -- tool_count: tool calls opened so far; tool_of: content block index -> number of its tool call; has_arguments:
+  -- number of a tool call -> a fragment went out.
   local s = {
     include_usage = include_usage, created = answer.created(), id = false, head = false, has_role = false,
-    tool_count = 0, -- tool calls opened so far
-    tool_of = false, -- content block index -> number of its tool call
-    has_arguments = false, -- number of a tool call -> a fragment went out
+    tool_count = 0, tool_of = false, has_arguments = false,
   }
   s.head = head_of(ctx, s)
   ctx.own.stream = s
