@@ -12,12 +12,12 @@ describe("rt.crypto", function()
     local ffi = require("ffi")
     ffi.cdef([[
       struct bytes *bytes_copy(const char *data, size_t size);
-      bool bytes_append(struct bytes *b, const char *data, size_t size);
+      bool bytes_append_grow(struct bytes *b, const char *data, size_t size);
       void bytes_drop(struct bytes *b);
     ]])
     local shared = ffi.C.bytes_copy("abc", 3)
     assert.equal(crypto.sha256_hex("abc"), crypto.sha256_hex(shared))
-    assert.is_true(ffi.C.bytes_append(shared, "d", 1))
+    assert.is_true(ffi.C.bytes_append_grow(shared, "d", 1))
     assert.equal(crypto.sha256_hex("abcd"), crypto.sha256_hex(shared))
     ffi.C.bytes_drop(shared)
   end)
