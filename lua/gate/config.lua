@@ -76,6 +76,7 @@ local function run_file(state, file, source)
           found:add_at(file, calling_line(file), "", "secret.file: " .. (message or (path .. " is empty")))
           return secret.new("missing")
         end
+        found.secrets[#found.secrets + 1] = { file = M.resolve(base, path), is_file_of_its_own = true }
         return secret.new(value)
       end,
     },

@@ -4,6 +4,7 @@
 local allow = require("gate.allow")
 local config_of = require("gate.config")
 local crumb = require("gate.crumb")
+local exposed = require("gate.exposed")
 local generation_of = require("gate.generation")
 local modules_of = require("gate.modules")
 local pipeline = require("gate.pipeline")
@@ -363,6 +364,7 @@ function M.build(bundle, options)
     match_route = routes_of.match, programs = done.programs, wants_sha256 = state.wants_sha256 == true,
     request_ms = config.timeouts.request_ms, index_names = state.index_names,
     parse_options = { max_depth = config.limits.json_depth },
+    warnings = exposed.find(problems.secrets, bundle.files),
   })
 end
 

@@ -16,7 +16,7 @@ M.__index = M
 ---@param root table? The configuration as it was written.
 ---@param file string?
 function M.new(places, root, file)
-  return setmetatable({ places = places or {}, root = root, file = file, list = {} }, M)
+  return setmetatable({ places = places or {}, root = root, file = file, list = {}, secrets = {} }, M)
 end
 
 --- Spells a path: { "accounts", "aws", "auth" } -> accounts.aws.auth
@@ -71,6 +71,21 @@ end
 
 function M:add_at(file, line, path, message, suggestion)
   self.list[#self.list + 1] = { file = file, line = line, path = path, message = message, suggestion = suggestion }
+end
+
+---@class gate.NotedSecret
+---@field file string?
+---@field line integer?
+---@field path string? Of the field.
+---@field value string?
+---@field is_file_of_its_own boolean?
+
+--- Notes a secret that was given as plain text, for gate.exposed.
+---@param path any[]
+---@param value string
+function M:note_secret(path, value)
+  local file, line = self:locate(path)
+  self.secrets[#self.secrets + 1] = { file = file, line = line, path = M.spell(path), value = value }
 end
 
 ---@return integer

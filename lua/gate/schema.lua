@@ -54,6 +54,7 @@ local function check_scalar(field, value, path, problems)
   local kind = field.type
   if field.secret then
     if type(value) == "string" then
+      problems:note_secret(path, value)
       value = secret.new(value)
     end
     if not secret.is(value) then

@@ -122,6 +122,11 @@ function on.prepare(state, message)
   elseif not generation then
     return { type = "failed", number = message.number, problems = problem_list(problems), report = problems:report() }
   end
+  if state.options.index == 1 then -- one says it for all
+    for _, warning in ipairs(generation.warnings) do
+      log.event("warn", "secret_readable", { message = warning })
+    end
+  end
   generation.number = message.number
   state.prepared = generation
   return {

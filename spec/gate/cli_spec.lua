@@ -103,6 +103,31 @@ describe("the command line", function()
     assert.truthy(output:find('gate.lua:2: accounts.aws.region: "evil.example/x" is not valid', 1, true), output)
   end)
 
+  it("warns of secrets that every user may read, and only of those", function()
+    local folder = process.folder()
+    local function check(mode)
+      process.write_file(folder .. "/token", "from-a-file-of-its-own")
+      process.write_file(folder .. "/gate.lua", [[return { accounts = {
+        a = { provider = "claude_aws", region = "us-west-2", workspace_id = "wrkspc_1",
+          auth = { method = "api_key", api_key = "written-out" } },
+        b = { provider = "claude_aws", region = "us-west-2", workspace_id = "wrkspc_1",
+          auth = { method = "api_key", api_key = env.SPEC_KEY } },
+        c = { provider = "claude_aws", region = "us-west-2", workspace_id = "wrkspc_1",
+          auth = { method = "api_key", api_key = secret.file("token") } } } }]])
+      os.execute(("chmod %s '%s/gate.lua' '%s/token'"):format(mode, folder, folder))
+      local status, output = process.run({ args = { "check", "--config", folder .. "/gate.lua" }, env = { SPEC_KEY = "of-the-environment" } })
+      assert.equal(0, status, output)
+      return output
+    end
+    local output = check("644")
+    assert.truthy(output:find("gate.lua:3: accounts.a.auth.api_key: every user of this machine may read this secret: chmod 600 ", 1, true), output)
+    assert.truthy(output:find("/token: every user of this machine may read this secret: chmod 600 ", 1, true), output)
+    assert.equal(2, select(2, output:gsub("warning: ", "")))
+    assert.is_nil(output:find("written-out", 1, true))
+    assert.is_nil(check("640"):find("warning", 1, true))
+    process.remove_folder(folder)
+  end)
+
   it("lists models", function()
     local status, output = run({ "models" }, { ["gate.lua"] = [[return { accounts = { sim = { provider = "simulator" } },
       models = { fast = { targets = { "sim/claude-haiku-4-5" } } } }]] })

@@ -9,6 +9,9 @@ function M.run(_, options)
   if not generation then
     return common.tell_problems(problems)
   end
+  for _, warning in ipairs(generation.warnings) do
+    io.stderr:write("warning: ", warning, "\n")
+  end
   io.stdout:write(("%s: ok (accounts: %s; plugins: %d; generation %s)\n"):format(
     common.config_path(options) or "no configuration", table.concat(text.sorted_keys(generation.app.accounts), ", "),
     #generation.plugins, generation.id))
