@@ -1,5 +1,6 @@
 --- The one binary: what it needs at run time, how it is hardened, where it finds its Lua; and that the build
 --- does nothing twice.
+local http = require("spec.support.http")
 local process = require("spec.support.process")
 local tree = require("spec.support.tree")
 
@@ -77,8 +78,18 @@ describe("the binary", function()
       file = folder .. "/usr/bin/moongate",
       args = { "--script", folder .. "/where.lua" },
     })
-    process.remove_folder(folder)
     assert.equal(0, status, output)
     assert.equal(folder .. "/usr/share/moongate", output)
+    local file = folder .. "/usr/bin/moongate"
+    status, output = process.run({ file = file, args = { "version" } })
+    assert.equal(0, status, output)
+    local files = { ["gate.lua"] = 'return { listen = { "127.0.0.1:0" }, accounts = { sim = { provider = "simulator" } } }' }
+    status, output = process.run({ file = file, args = { "check" }, files = files })
+    assert.equal(0, status, output)
+    local gateway = process.start({ file = file, args = { "run" }, files = files })
+    local port = tonumber(gateway:wait_for("http://127%.0%.0%.1:(%d+)"))
+    assert.equal(200, http.ask(port, "GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").status)
+    assert.same({ status = 0 }, gateway:stop())
+    process.remove_folder(folder)
   end)
 end)
