@@ -2,6 +2,7 @@
 --- model takes it. Requests that speak Messages themselves are never touched: their bytes are the client's.
 --- Source: messages-api.md sections 1 and 6, translation.md section 2 (2026-11-22).
 local gate = require("gate.plugin")
+local json = require("gate.json")
 
 ---@class model_limits.Conf
 ---@field default_max_tokens integer For requests that give no limit.
@@ -17,27 +18,37 @@ M.schema = {
   },
 }
 
+local FIELDS = { "max_tokens", "temperature", "top_k", "top_p" }
+local found = json.members(FIELDS)
+local AT = found.index
+local MAX_TOKENS, TEMPERATURE, TOP_K, TOP_P = AT.max_tokens, AT.temperature, AT.top_k, AT.top_p
+local ABSENT, NUMBER = json.kind.ABSENT, json.kind.NUMBER
+local SAMPLING = { "temperature", "top_p", "top_k" }
+
 local function fit_max_tokens(ctx, conf, attempt)
   local body, cap = attempt.body, attempt.model.max_output_tokens
-  local max_tokens = body:get("max_tokens")
-  if max_tokens == nil then
+  local kind = found.types[MAX_TOKENS]
+  if kind == ABSENT then
     local thinks = ctx.effort and ctx.effort ~= "none"
     local default = thinks and conf.default_thinking_max_tokens or conf.default_max_tokens
     body:set("max_tokens", math.min(default, cap))
-  elseif type(max_tokens) == "number" and max_tokens > cap then
-    body:set("max_tokens", cap)
-    ctx:warn("changed", "max_tokens: %d is more than %s can answer, %d was sent", max_tokens, attempt.model.name, cap)
+  elseif kind == NUMBER then
+    local max_tokens = found:get(body, "max_tokens")
+    if type(max_tokens) == "number" and max_tokens > cap then
+      body:set("max_tokens", cap)
+      ctx:warn("changed", "max_tokens: %d is more than %s can answer, %d was sent", max_tokens, attempt.model.name, cap)
+    end
   end
 end
 
 local function fit_sampling(ctx, attempt)
-  local body, model = attempt.body, attempt.model
-  local temperature, top_p = body:get("temperature"), body:get("top_p")
-  if temperature == nil and top_p == nil and body:get("top_k") == nil then
+  local types = found.types
+  if types[TEMPERATURE] == ABSENT and types[TOP_P] == ABSENT and types[TOP_K] == ABSENT then
     return
   end
+  local body, model = attempt.body, attempt.model
   if not model.sampling then
-    for _, field in ipairs({ "temperature", "top_p", "top_k" }) do
+    for _, field in ipairs(SAMPLING) do
       local value = body:get(field)
       if value ~= nil then
         body:remove(field)
@@ -47,7 +58,7 @@ local function fit_sampling(ctx, attempt)
         end
       end
     end
-  elseif temperature ~= nil and top_p ~= nil then
+  elseif types[TEMPERATURE] ~= ABSENT and types[TOP_P] ~= ABSENT then
     body:remove("top_p") -- several 4.x models refuse both together (translation.md section 2)
     ctx:warn("dropped", "top_p: cannot be sent together with temperature")
   end
@@ -60,11 +71,13 @@ function M.on_attempt(ctx, conf, _, attempt)
   if ctx.dialect ~= "openai" or not attempt.body then
     return
   end
+  local body = attempt.body
+  found:read(body) -- every field in one look; what is asked below is asked before it is changed
   fit_max_tokens(ctx, conf, attempt)
   fit_sampling(ctx, attempt)
   if not attempt.model.prefill then
-    local messages = attempt.body:get("messages")
-    if messages and #messages > 0 and messages:get(#messages, "role") == "assistant" then
+    local count = body:count("messages")
+    if count and count > 0 and body:get("messages", count, "role") == "assistant" then
       -- The upstream's own words (messages-api.md section 3), without the detour.
       return gate.fail(
         "bad_request",

@@ -135,7 +135,7 @@ function json.parse(text, limits)
     doc = C.json_document_parse(core.bytes_of(text), c_limits, parse_error)
   end
   if doc ~= nil then
-    return own(doc)
+    return (own(doc))
   end
   local offset = tonumber(parse_error.offset)
   local message = ("invalid JSON at byte %d: %s"):format(offset, ffi_string(parse_error.message))
@@ -169,8 +169,9 @@ function json.number(text)
   return exact_number(written)
 end
 
---- A builder that writes into a C buffer; see gate.json.writer.
-json.writer = require("gate.json.writer")
+--- A builder that writes into a C buffer, and the forms it fills; see gate.json.writer.
+local writer = require("gate.json.writer")
+json.writer, json.form, json.numbers = writer.writer, writer.form, writer.numbers
 
 --- Whole objects and arrays in one look; see gate.json.survey.
 local survey = require("gate.json.survey")

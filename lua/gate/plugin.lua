@@ -4,6 +4,7 @@ local address = require("gate.address")
 local bit = require("bit")
 local crypto = require("rt.crypto")
 local errors = require("gate.errors")
+local ffi = require("ffi")
 local ids = require("gate.ids")
 local keyring = require("rt.keyring")
 local log = require("gate.log")
@@ -11,6 +12,8 @@ local secret = require("gate.secret")
 local sigv4 = require("rt.sigv4")
 local task = require("rt.task")
 local time = require("rt.time")
+
+ffi.cdef("long time(long *);") -- time_t is long where LuaJIT and this gateway run
 
 local M = {}
 
@@ -68,6 +71,11 @@ M.base64_encode, M.base64_decode = crypto.base64_encode, crypto.base64_decode
 M.base64url_encode, M.base64url_decode = crypto.base64url_encode, crypto.base64url_decode
 M.new_id = ids.new
 M.now_ms, M.monotonic_ms = time.now_ms, time.monotonic_ms
+--- Whole seconds since 1970. Compiled with the code around it, as now_ms() is not.
+---@return integer
+function M.now_s()
+  return (tonumber(ffi.C.time(nil)))
+end
 M.is_secret = secret.is
 M.parse_url = address.url
 M.parse_target = address.target

@@ -2,6 +2,7 @@
 --- build. The control channel is one JSON object per line; the messages are listed in README.md. A
 --- `prepare` that fails changes nothing: the live generation goes on.
 local cjson = require("cjson")
+local compiler = require("gate.compiler")
 local crumb = require("gate.crumb")
 local generation_of = require("gate.generation")
 local loader = require("gate.loader")
@@ -16,13 +17,6 @@ local time = require("rt.time")
 local upstream = require("gate.upstream")
 
 local M = {}
-
--- A request is one long path of small functions that are called over and over. With the compiler's usual limits its
--- recordings are given up for unrolling too much, and what was given up is interpreted from then on.
-local COMPILER = {
-  "loopunroll=60", "callunroll=10", "maxrecord=20000", "maxsnap=2000", "maxside=400", "maxirconst=4000",
-  "maxtrace=8000", "maxmcode=8192",
-}
 
 local EMBEDDED_CLOSE_MS = 1000
 -- A small heap, and what a request makes is short-lived: collecting less often saves a tenth of the CPU for a few MB.
@@ -209,7 +203,7 @@ function M.main(options)
     end)
   end
   limit_garbage()
-  require("jit.opt").start(unpack(COMPILER))
+  compiler.setup()
   local state = { options = options }
   while not state.is_drained do
     local line = options.control.read_line()

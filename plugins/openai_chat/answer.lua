@@ -31,41 +31,32 @@ function M.completion_id(message_id)
 end
 
 function M.created()
-  return math.floor(gate.now_ms() / 1000)
+  return (gate.now_s())
 end
 
---- Writes OpenAI's usage object: prompt_tokens includes what was read from and written to the cache, as OpenAI's
---- convention has it; Claude's raw cache counters stand beside it.
----@param usage gate.Usage
-function M.write_usage(w, usage)
+local USAGE_FORM = '{"prompt_tokens":$,"completion_tokens":$,"total_tokens":$,"prompt_tokens_details":{"cached_tokens":$,'
+  .. '"cache_write_tokens":$},"completion_tokens_details":{"reasoning_tokens":$},"cache_creation_input_tokens":$,'
+  .. '"cache_read_input_tokens":$}'
+local COUNTERS = 8
+local usage_form, counters = json.form(USAGE_FORM), json.numbers(COUNTERS)
+
+-- Fills the holes of USAGE_FORM. prompt_tokens includes what was read from and written to the cache, as OpenAI's
+-- convention has it; Claude's raw cache counters stand beside it.
+local function fill_usage(w, usage)
   local read = usage.cache_read_input_tokens or 0
   local written = usage.cache_creation_input_tokens or 0
   local prompt = (usage.input_tokens or 0) + read + written
   local completion = usage.output_tokens or 0
-  w:open_object()
-  w:key("prompt_tokens")
-  w:integer(prompt)
-  w:key("completion_tokens")
-  w:integer(completion)
-  w:key("total_tokens")
-  w:integer(prompt + completion)
-  w:key("prompt_tokens_details")
-  w:open_object()
-  w:key("cached_tokens")
-  w:integer(read)
-  w:key("cache_write_tokens")
-  w:integer(written)
-  w:close_object()
-  w:key("completion_tokens_details")
-  w:open_object()
-  w:key("reasoning_tokens")
-  w:integer(usage.thinking_tokens or 0)
-  w:close_object()
-  w:key("cache_creation_input_tokens")
-  w:integer(written)
-  w:key("cache_read_input_tokens")
-  w:integer(read)
-  w:close_object()
+  counters[0], counters[1], counters[2], counters[3] = prompt, completion, prompt + completion, read
+  counters[4], counters[5], counters[6], counters[7] = written, usage.thinking_tokens or 0, written, read
+  w:integers(counters, COUNTERS)
+end
+
+--- Writes OpenAI's usage object.
+---@param usage gate.Usage
+function M.write_usage(w, usage)
+  w:form(usage_form)
+  fill_usage(w, usage)
 end
 
 -- What an answer has, and its blocks: most are one text, for which nothing is made in Lua.
@@ -73,7 +64,6 @@ local found = json.members({ "content", "id", "stop_details", "stop_reason" })
 local at = found.index
 local rows = json.rows("type", { "text" }, "text")
 local ARRAY, STRING = json.kind.ARRAY, json.kind.STRING
-local NONE = {}
 
 -- Id of the text of an answer that is one text block; nil: it is more than that.
 local function only_text(answer)
@@ -162,11 +152,9 @@ local function write_tool_calls(w, tools)
   w:close_array()
 end
 
-local function write_content(w, answer, text_id, texts, tools, stop_reason)
+local function write_content(w, texts, tools, stop_reason)
   w:key("content")
-  if text_id then
-    w:at(answer, text_id)
-  elseif #texts > 0 then
+  if #texts > 0 then
     write_joined(w, texts, "text")
   elseif #tools > 0 or stop_reason == "refusal" then
     w:null()
@@ -175,8 +163,33 @@ local function write_content(w, answer, text_id, texts, tools, stop_reason)
   end
 end
 
+local HEAD = '{"id":$,"object":"chat.completion","created":$,"model":$,"choices":[{"index":0,"message":'
+local TAIL = ',"logprobs":null,"finish_reason":$}],"usage":' .. USAGE_FORM .. "}"
+-- An answer of one text, and every other one.
+local text_form = json.form(HEAD .. '{"role":"assistant","content":$,"refusal":null}' .. TAIL)
+local any_form = json.form(HEAD .. "$" .. TAIL)
+
 -- One for all answers: nothing waits between its first byte and its last.
 local w = json.writer()
+
+local function write_message(answer, stop_reason)
+  local texts, thinking, tools = read_blocks(answer)
+  w:open_object()
+  w:key("role")
+  w:string("assistant")
+  write_content(w, texts, tools, stop_reason)
+  w:key("refusal")
+  local explanation = stop_reason == "refusal" and answer:get("stop_details", "explanation")
+  if type(explanation) == "string" then
+    w:string(explanation)
+  else
+    w:null()
+  end
+  write_thinking(w, thinking)
+  write_tool_calls(w, tools)
+  w:close_object()
+  return #tools
+end
 
 --- Translates an answer.
 ---@param answer gate.json.Doc
@@ -188,51 +201,21 @@ function M.translate(answer, model, usage)
   if found:read(answer) then
     id, stop_reason = found:get(answer, "id"), found:get(answer, "stop_reason")
   end
-  local texts, thinking, tools = NONE, NONE, NONE
-  local text_id = only_text(answer)
-  if not text_id then
-    texts, thinking, tools = read_blocks(answer)
-  end
+  local text_id = stop_reason ~= "refusal" and only_text(answer)
   w:begin(answer:size() + 512)
-  w:open_object()
-  w:key("id")
+  w:form(text_id and text_form or any_form)
   w:string(M.completion_id(id))
-  w:key("object")
-  w:string("chat.completion")
-  w:key("created")
   w:integer(M.created())
-  w:key("model")
   w:string(model)
-  w:key("choices")
-  w:open_array()
-  w:open_object()
-  w:key("index")
-  w:integer(0)
-  w:key("message")
-  w:open_object()
-  w:key("role")
-  w:string("assistant")
-  write_content(w, answer, text_id, texts, tools, stop_reason)
-  w:key("refusal")
-  local explanation = stop_reason == "refusal" and answer:get("stop_details", "explanation")
-  if type(explanation) == "string" then
-    w:string(explanation)
+  local tools = 0
+  if text_id then
+    w:at(answer, text_id)
   else
-    w:null()
+    tools = write_message(answer, stop_reason)
   end
-  write_thinking(w, thinking)
-  write_tool_calls(w, tools)
-  w:close_object()
-  w:key("logprobs")
-  w:null()
-  w:key("finish_reason")
-  w:string(M.finish_reason(stop_reason, #tools))
-  w:close_object()
-  w:close_array()
-  w:key("usage")
-  M.write_usage(w, usage)
-  w:close_object()
-  return w:document()
+  w:string(M.finish_reason(stop_reason, tools))
+  fill_usage(w, usage)
+  return (w:document())
 end
 
 return M

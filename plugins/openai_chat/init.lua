@@ -17,6 +17,8 @@ M.routes = {
   { method = "POST", path = "/chat/completions", body = "json", body_limit_bytes = BODY_LIMIT_BYTES },
 }
 
+local NO_USAGE = {}
+
 M.ping = ": ping\n\n"
 
 function M.read(ctx, _, _, req)
@@ -32,7 +34,7 @@ function M.read(ctx, _, _, req)
 end
 
 function M.answer(ctx)
-  return answer.translate(ctx.answer, ctx.model, ctx.usage or {})
+  return (answer.translate(ctx.answer, ctx.model, ctx.usage or NO_USAGE)) -- no tail call: it would not be compiled
 end
 
 function M.programs()

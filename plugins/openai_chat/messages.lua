@@ -19,6 +19,12 @@ local parts = json.rows("type", { "text" }, "text")
 local items = {} -- by position from 0: what is known of a message that is not common
 local has_items = false
 local array_id = 0 -- of the messages that were read last
+-- Position of the first turn where the messages are one after the other as they are, with at most one system message
+-- before them and the user's at the end; false: they are looked at one by one. No loop then: a request of any length is one compiled trace.
+local plain_from = false
+
+-- A conversation must begin with the user (older models refuse it otherwise): a fixed turn.
+local FIRST_TURN = '{"role":"user","content":"."}'
 
 -- Marks of a row, for what becomes of it. 0: nothing, it is blank.
 local FIRST, NEXT, SYSTEM = 1, 2, 3 -- begins a turn; goes on with it; goes to the system prompt
@@ -170,6 +176,15 @@ function M.read(ctx, doc, id, kind)
     items, has_items = {}, false
   end
   array_id = id
+  local seen = rows.seen
+  if seen.uncommon == count and seen.repeated == count and rows.list[count - 1].word == USER then
+    local systems = seen.words[2] + seen.words[3]
+    if systems == 0 or systems == 1 and rows.list[0].word > ASSISTANT then
+      plain_from = systems
+      return true
+    end
+  end
+  plain_from = false
   local list, last_role, has_user, named = rows.list, -1, false, false
   for i = 0, count - 1 do
     local role, is_blank = list[i].word, false
@@ -233,6 +248,15 @@ end
 ---@param w gate.json.Writer
 ---@param doc gate.json.Doc
 function M.write_system(w, doc)
+  if plain_from then
+    if plain_from == 1 then
+      w:key("system")
+      w:open_array()
+      write_text_block(w, doc, rows.list[0].value, false)
+      w:close_array()
+    end
+    return
+  end
   local is_open = false
   for i = 0, rows.seen.count - 1 do
     if rows.list[i].mark == SYSTEM then
@@ -318,12 +342,21 @@ end
 ---@param doc gate.json.Doc
 function M.write_turns(w, doc)
   local list, count = rows.list, rows.seen.count
+  if plain_from then
+    w:key("messages")
+    w:open_array()
+    if list[plain_from].word == ASSISTANT then
+      w:raw(FIRST_TURN)
+    end
+    w:elements(doc, array_id, plain_from, count - plain_from)
+    w:close_array()
+    return
+  end
   local from = list[0].mark == FIRST and 0 or turn_end(0)
   w:key("messages")
   w:open_array()
   if is_assistant(from) then
-    -- A conversation must begin with the user (older models refuse it otherwise): a fixed turn.
-    w:raw('{"role":"user","content":"."}')
+    w:raw(FIRST_TURN)
   end
   local run = from -- messages from here on stay as they are, and are written together
   while from < count do

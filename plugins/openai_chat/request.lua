@@ -33,7 +33,7 @@ end
 
 local function present(doc, name)
   if is_present(name) then
-    return found:get(doc, name)
+    return (found:get(doc, name))
   end
 end
 
@@ -262,7 +262,7 @@ local function write(doc, r, spliced)
     w:at(doc, found.ids[at[spliced[i]]])
   end
   w:close_object()
-  return w:document()
+  return (w:document())
 end
 
 --- Reads a Chat Completions request.
@@ -288,7 +288,7 @@ function M.read(ctx, doc)
   if not ok then
     return nil, err
   end
-  return write(doc, r, spliced), r
+  return (write(doc, r, spliced)), r
 end
 
 return M

@@ -178,12 +178,17 @@ int64_t json_document_rows(json_document *d, uint32_t array, const json_row_quer
         return d->is_freed ? JSON_FREED : JSON_MISSING;
     if (json_node_type(json_node_at(d, at.container)) != JSON_ARRAY)
         return JSON_MISSING;
-    out->count = out->uncommon = (uint32_t)json_document_count(d, at.container);
+    out->count = out->uncommon = out->repeated = (uint32_t)json_document_count(d, at.container);
     while (at.position < room && json_document_next(d, &at)) {
         json_row *row = &rows[at.position - 1];
         *row = row_of(d, at.value, query);
         if (!row->is_common && out->uncommon == out->count)
             out->uncommon = at.position - 1;
+        if (row->word < 0)
+            continue;
+        out->words[row->word]++;
+        if (at.position > 1 && row->word == row[-1].word && out->repeated == out->count)
+            out->repeated = at.position - 1;
     }
     return at.position;
 }

@@ -56,11 +56,13 @@ typedef struct json_row {
 } json_row;
 
 typedef struct json_rows {
-    uint32_t count;    // elements of the array
-    uint32_t uncommon; // position of the first row that is not common; count: there is none
+    uint32_t count;             // elements of the array
+    uint32_t uncommon;          // position of the first row that is not common; count: there is none
+    uint32_t repeated;          // position of the first row that has the word of the one before; count: there is none
+    uint32_t words[JSON_WORDS]; // how many rows have each word
 } json_rows;
 
-// Looks through an array and fills a row for each of its first `room` elements; out->uncommon is of these.
+// Looks through an array and fills a row for each of its first `room` elements; what out tells is of these.
 // Returns their number; JSON_MISSING: not an array.
 int64_t json_document_rows(json_document *d, uint32_t array, const json_row_query *query, json_rows *out,
                            json_row *rows, uint32_t room);

@@ -28,6 +28,7 @@ void json_writer_reset(json_writer *w)
     if (w->out)
         w->out->size = 0;
     w->error = NULL;
+    w->form = NULL;
     w->depth = 0;
     w->needs_comma = w->has_key = w->in_string = w->is_done = false;
 }
@@ -53,6 +54,61 @@ static void append(json_writer *w, const char *text, size_t size)
         fail(w, "out of memory");
 }
 
+struct json_form {
+    uint32_t count;  // holes; there is one piece more
+    uint32_t ends[]; // of the pieces in the text behind
+};
+
+static const char *form_text(const json_form *f)
+{
+    return (const char *)&f->ends[f->count + 1];
+}
+
+json_form *json_form_new(const char *text, size_t size, json_error *error)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < size; i++)
+        count += text[i] == '$';
+    json_form *f = size < UINT32_MAX ? calloc(1, sizeof(*f) + (count + 1) * sizeof(*f->ends) + size) : NULL;
+    if (!f) {
+        *error = (json_error){.message = "out of memory"};
+        return NULL;
+    }
+    f->count = count;
+    char *to = (char *)&f->ends[count + 1];
+    for (size_t i = 0; i < size; i++)
+        to[i] = text[i] == '$' ? '0' : text[i];
+    if (!json_check(to, size, error)) {
+        free(f);
+        return NULL;
+    }
+    uint32_t at = 0, piece = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] == '$')
+            f->ends[piece++] = at;
+        else
+            to[at++] = text[i];
+    }
+    f->ends[piece] = at;
+    return f;
+}
+
+void json_form_free(json_form *f)
+{
+    free(f);
+}
+
+static void append_piece(json_writer *w, uint32_t piece)
+{
+    uint32_t from = piece > 0 ? w->form->ends[piece - 1] : 0;
+    append(w, form_text(w->form) + from, w->form->ends[piece] - from);
+}
+
+static bool in_hole(const json_writer *w)
+{
+    return w->form && w->depth == w->form_depth;
+}
+
 // Before every value: false when none may stand here.
 static bool begin_value(json_writer *w)
 {
@@ -64,6 +120,8 @@ static bool begin_value(json_writer *w)
         fail(w, "a value inside an open string");
     else if (w->is_done)
         fail(w, "a second value behind the first");
+    else if (in_hole(w))
+        return true;
     else if (w->depth > 0 && w->is_object[w->depth - 1] && !w->has_key)
         fail(w, "a value without a key");
     if (w->error)
@@ -75,9 +133,31 @@ static bool begin_value(json_writer *w)
 
 static void end_value(json_writer *w)
 {
+    if (in_hole(w)) {
+        append_piece(w, ++w->form_hole);
+        if (w->form_hole < w->form->count)
+            return;
+        w->form = NULL;
+    }
     w->has_key = false;
     w->needs_comma = true;
     w->is_done = w->depth == 0;
+}
+
+void json_writer_form(json_writer *w, const json_form *form)
+{
+    if (w->form)
+        fail(w, "a form inside another");
+    if (!begin_value(w))
+        return;
+    w->form = form;
+    w->form_hole = 0;
+    w->form_depth = w->depth;
+    append_piece(w, 0);
+    if (form->count == 0) {
+        w->form = NULL;
+        end_value(w);
+    }
 }
 
 static void open_container(json_writer *w, bool is_object)
@@ -97,7 +177,7 @@ static void close_container(json_writer *w, bool is_object)
 {
     if (w->error)
         return;
-    if (w->depth == 0 || w->is_object[w->depth - 1] != is_object || w->has_key || w->in_string) {
+    if (w->depth == 0 || in_hole(w) || w->is_object[w->depth - 1] != is_object || w->has_key || w->in_string) {
         fail(w, is_object ? "no object to close here" : "no array to close here");
         return;
     }
@@ -138,7 +218,7 @@ void json_writer_key(json_writer *w, const char *text, size_t size)
 {
     if (w->error)
         return;
-    if (w->depth == 0 || !w->is_object[w->depth - 1] || w->has_key || w->in_string) {
+    if (w->depth == 0 || in_hole(w) || !w->is_object[w->depth - 1] || w->has_key || w->in_string) {
         fail(w, "a key outside an object, or two in a row");
         return;
     }
@@ -180,6 +260,17 @@ void json_writer_integer(json_writer *w, int64_t number)
     if (number < 0)
         *--p = '-';
     plain_value(w, p, (size_t)(digits + sizeof(digits) - p));
+}
+
+void json_writer_integers(json_writer *w, const double *numbers, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!(numbers[i] > -9007199254740992.0 && numbers[i] < 9007199254740992.0)) {
+            fail(w, "not an integer");
+            return;
+        }
+        json_writer_integer(w, (int64_t)numbers[i]);
+    }
 }
 
 void json_writer_number(json_writer *w, double number)
@@ -241,7 +332,7 @@ static void plain_elements(json_writer *w, json_document *d, uint32_t id, uint32
 void json_writer_elements(json_writer *w, json_document *d, uint32_t array, uint32_t from, uint32_t count)
 {
     uint32_t id = json_document_find(d, array, NULL, 0);
-    if (w->depth == 0 || w->is_object[w->depth - 1])
+    if (w->depth == 0 || in_hole(w) || w->is_object[w->depth - 1])
         fail(w, "elements outside an array");
     else if (id == JSON_NONE || json_node_type(json_node_at(d, id)) != JSON_ARRAY)
         fail(w, d->is_freed ? "the document was freed" : "no array to copy from");

@@ -9,8 +9,14 @@
 
 enum { JSON_WRITER_DEPTH = 512 };
 
+// A JSON text with holes, made once and filled for every answer.
+typedef struct json_form json_form;
+
 typedef struct json_writer {
     bytes *out;
+    const json_form *form; // whose holes are being filled; NULL: none
+    uint32_t form_hole;    // how many are filled
+    uint32_t form_depth;
     const char *error; // static text; NULL: none
     uint32_t depth;
     bool needs_comma;
@@ -28,6 +34,14 @@ void json_writer_reset(json_writer *w);
 // The same, with room for so many bytes.
 void json_writer_begin(json_writer *w, size_t capacity);
 
+// A form from a text in which each `$` is a hole for one value (so no string in it may have a `$`). NULL: out of
+// memory, or not JSON once the holes are filled; *error says what.
+json_form *json_form_new(const char *text, size_t size, json_error *error);
+void json_form_free(json_form *f); // NULL is fine
+// Begins a value that is a form: the next values written (containers too, but no other form) fill its holes, one after
+// the other; with the last one the value is complete. The form must live so long.
+void json_writer_form(json_writer *w, const json_form *form);
+
 void json_writer_open_object(json_writer *w);
 void json_writer_close_object(json_writer *w);
 void json_writer_open_array(json_writer *w);
@@ -35,6 +49,8 @@ void json_writer_close_array(json_writer *w);
 void json_writer_key(json_writer *w, const char *text, size_t size);
 void json_writer_string(json_writer *w, const char *text, size_t size);
 void json_writer_integer(json_writer *w, int64_t number);
+// Several values in a row, whole numbers below 2^53.
+void json_writer_integers(json_writer *w, const double *numbers, size_t count);
 void json_writer_number(json_writer *w, double number);
 void json_writer_boolean(json_writer *w, bool value);
 void json_writer_null(json_writer *w);

@@ -2,6 +2,7 @@
 --- hooks and bytes, and for its answer's; beside it the same for Messages, whose bytes pass.
 ---   build/moongate --script spec/bench/chat_bench.lua [rounds]
 --- What counts is the difference of two builds on one machine: the least of the rounds is the one with the least noise.
+require("gate.compiler").setup()
 local ctx_of = require("gate.ctx")
 local json = require("gate.json")
 local pivot = require("gate.pivot")

@@ -22,7 +22,7 @@ typedef struct json_member { int32_t name; uint32_t key, value, type; } json_mem
 typedef struct json_members { uint32_t count, uncommon; } json_members;
 typedef struct json_row_query { json_step word_key, value_key, words[8]; uint32_t word_count; } json_row_query;
 typedef struct json_row { uint32_t element, value; int8_t word; uint8_t type, is_common, mark; } json_row;
-typedef struct json_rows { uint32_t count, uncommon; } json_rows;
+typedef struct json_rows { uint32_t count, uncommon, repeated, words[8]; } json_rows;
 typedef struct json_bytes_slot { bytes *pointer; } json_bytes_slot;
 
 bool json_check(const char *data, size_t size, json_error *error);
@@ -71,6 +71,11 @@ json_writer *json_writer_new(size_t capacity);
 void json_writer_free(json_writer *w);
 void json_writer_reset(json_writer *w);
 void json_writer_begin(json_writer *w, size_t capacity);
+typedef struct json_form json_form;
+json_form *json_form_new(const char *text, size_t size, json_error *error);
+void json_form_free(json_form *f);
+void json_writer_form(json_writer *w, const json_form *form);
+void json_writer_integers(json_writer *w, const double *numbers, size_t count);
 void json_writer_open_object(json_writer *w);
 void json_writer_close_object(json_writer *w);
 void json_writer_open_array(json_writer *w);

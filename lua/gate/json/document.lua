@@ -63,11 +63,11 @@ local function raise_failure(document, kind, level)
 end
 
 local function new_node(document, id)
-  return ffi_gc(new_handle(C.json_document_hold(document), id), C.json_handle_release)
+  return (ffi_gc(new_handle(C.json_document_hold(document), id), C.json_handle_release))
 end
 
--- What was read into `value`, as a Lua value.
-local function read_result(document, kind)
+-- What was read into `value`, as a Lua value. level: where the caller to blame is, default: who calls this.
+local function read_result(document, kind, level)
   if kind == STRING then
     return ffi_string(value.text, value.size)
   elseif kind == TRUE then
@@ -75,24 +75,26 @@ local function read_result(document, kind)
   elseif kind == NUMBER then
     return value.is_exact and value.number or exact_number(ffi_string(value.text, value.size))
   elseif kind >= ARRAY_KIND then
-    return new_node(document, value.id)
+    return (new_node(document, value.id))
   elseif kind == FALSE then
     return false
   elseif kind == NULL then
     return null
   elseif kind ~= MISSING then
-    raise_failure(document, kind, 2)
+    raise_failure(document, kind, level or 2)
   end
 end
 
+-- Here, and where a document is made: what is called often is called in parentheses where its result is returned. A tail call counts
+-- towards the compiler's limit of loops, so that who reads a few fields would be left to the interpreter.
 local function get(document, from, count, ...)
   if count == 1 then
     local key = ...
     if type(key) == "string" then
-      return read_result(document, C.json_document_get_key(document, from, key, #key, value))
+      return (read_result(document, C.json_document_get_key(document, from, key, #key, value), 4))
     end
   end
-  return read_result(document, C.json_document_get(document, from, steps, fill(2, count, ...), value))
+  return (read_result(document, C.json_document_get(document, from, steps, fill(3, count, ...), value), 4))
 end
 
 -- Id of the value at a path; nil: there is none.
@@ -196,14 +198,14 @@ local Document = {}
 ---@param ... string|integer
 ---@return any
 function Document:get(...)
-  return get(self, ROOT, select("#", ...), ...)
+  return (get(self, ROOT, select("#", ...), ...))
 end
 
 --- The value of an id, as json.members and json.rows tell it.
 ---@param id integer
 ---@return any
 function Document:at(id)
-  return read_result(self, C.json_document_read(self, id, value))
+  return (read_result(self, C.json_document_read(self, id, value), 3))
 end
 
 --- The bytes of the value at a path, as they would be sent; nil: nothing there.
@@ -280,7 +282,7 @@ function Document:remove(...)
 end
 
 local function own(document)
-  return ffi_gc(document, C.json_document_drop)
+  return (ffi_gc(document, C.json_document_drop))
 end
 
 --- A document with the same content and its own edits from here on; the bytes are shared.
@@ -290,7 +292,7 @@ function Document:fork()
   if fork == nil then
     raise_failure(self, C.json_document_type(self, ROOT) == FREED and FREED or NO_MEMORY, 2)
   end
-  return own(fork)
+  return (own(fork))
 end
 
 --- The whole text.
@@ -330,7 +332,7 @@ end
 local Node = {}
 
 function Node:get(...)
-  return get(self.document, self.id, select("#", ...), ...)
+  return (get(self.document, self.id, select("#", ...), ...))
 end
 
 ---@return string?

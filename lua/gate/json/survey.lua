@@ -63,7 +63,7 @@ end
 function Members:get(doc, name)
   local id = self.ids[self.index[name]]
   if id ~= NONE then
-    return read_result(doc, C.json_document_read(doc, id, value))
+    return (read_result(doc, C.json_document_read(doc, id, value), 3))
   end
 end
 
@@ -76,7 +76,7 @@ end
 
 ---@class gate.json.Rows
 ---@field list ffi.cdata* By position from 0: { element, value (ids), word (number, -1: none of them), type, is_common, mark }.
----@field seen ffi.cdata* { count, uncommon }
+---@field seen ffi.cdata* { count, uncommon, repeated, words[8] }
 local Rows = {}
 Rows.__index = Rows
 
@@ -133,7 +133,7 @@ end
 ---@param position integer From 0.
 ---@return any
 function Rows:element(doc, position)
-  return read_result(doc, C.json_document_read(doc, self.list[position].element, value))
+  return (read_result(doc, C.json_document_read(doc, self.list[position].element, value), 3))
 end
 
 return M

@@ -52,6 +52,13 @@ function Writer:integer(number)
   C.json_writer_integer(self, number)
 end
 
+--- Several whole numbers as so many values, one after the other.
+---@param numbers ffi.cdata* `double[]`, each below 2^53.
+---@param count integer
+function Writer:integers(numbers, count)
+  C.json_writer_integers(self, numbers, count)
+end
+
 ---@param number number
 function Writer:number(number)
   C.json_writer_number(self, number)
@@ -111,6 +118,12 @@ function Writer:elements(source, array_id, from, count)
   C.json_writer_elements(self, source, array_id, from, count)
 end
 
+--- Begins a value that is a form (json.form): the next values fill its holes in order.
+---@param form gate.json.Form
+function Writer:form(form)
+  C.json_writer_form(self, form)
+end
+
 --- Any value that json.encode takes.
 function Writer:value(value)
   C.json_writer_raw(self, encoder.to_buffer(value, 2))
@@ -154,7 +167,7 @@ function Writer:document()
   if written == nil then
     error("json: out of memory", 2)
   end
-  return document.own(written)
+  return (document.own(written))
 end
 
 local size = ffi.new("json_size")
@@ -170,12 +183,36 @@ end
 
 ffi.metatype("json_writer", { __index = Writer })
 
+local M = {}
+
+local form_error = ffi.new("json_error")
+
+--- A JSON text with holes, each written `$`: what every answer has in common, made when a module is loaded.
+---@param text string
+---@return gate.json.Form
+function M.form(text)
+  local form = C.json_form_new(text, #text, form_error)
+  if form == nil then
+    error("json.form: " .. ffi.string(form_error.message), 2)
+  end
+  return ffi.gc(form, C.json_form_free)
+end
+
+--- A number list for integers().
+---@param count integer
+---@return ffi.cdata*
+function M.numbers(count)
+  return ffi.new("double[?]", count)
+end
+
 ---@param capacity_bytes? integer Expected size.
 ---@return gate.json.Writer
-return function(capacity_bytes)
+function M.writer(capacity_bytes)
   local writer = C.json_writer_new(capacity_bytes or 0)
   if writer == nil then
     error("json: out of memory", 2)
   end
   return ffi.gc(writer, C.json_writer_free)
 end
+
+return M

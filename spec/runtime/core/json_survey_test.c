@@ -89,7 +89,8 @@ static void test_rows(void)
                              "{\"role\":\"user\"},{\"content\":\"a\"},{\"role\":5,\"content\":\"a\"},5,{},"
                              "{\"role\":\"user\",\"name\":\"a\"}]");
     CHECK(json_document_rows(d, JSON_ROOT, &query, &seen, rows, 16) == 12);
-    CHECK(seen.count == 12 && seen.uncommon == 2);
+    CHECK(seen.count == 12 && seen.uncommon == 2 && seen.repeated == 3);
+    CHECK(seen.words[0] == 6 && seen.words[1] == 1 && seen.words[2] == 0);
     CHECK(rows[0].is_common && rows[0].word == 0 && rows[0].type == JSON_STRING && rows[0].mark == 0);
     CHECK(rows[1].is_common && rows[1].word == 1);
     CHECK(!rows[2].is_common && rows[2].word == 0 && rows[2].type == JSON_STRING);
@@ -104,7 +105,7 @@ static void test_rows(void)
     CHECK(!json_document_is_blank(d, rows[5].value));
 
     CHECK(json_document_rows(d, JSON_ROOT, &query, &seen, rows, 2) == 2);
-    CHECK(seen.count == 12 && seen.uncommon == 12);
+    CHECK(seen.count == 12 && seen.uncommon == 12 && seen.repeated == 12 && seen.words[0] == 1);
     CHECK(json_document_rows(d, rows[0].value, &query, &seen, rows, 2) == JSON_MISSING);
 
     // An edited element is told as it stands.

@@ -175,8 +175,71 @@ static void test_elements(void)
     json_document_drop(d);
 }
 
+static json_form *form_of(const char *text)
+{
+    json_error error;
+    json_form *f = json_form_new(text, strlen(text), &error);
+    CHECK(f != NULL);
+    return f;
+}
+
+static void test_forms(void)
+{
+    json_error error = {0};
+    CHECK(json_form_new(TEXT("{\"a\":$,}"), &error) == NULL && error.message != NULL);
+    CHECK(json_form_new(TEXT(""), &error) == NULL);
+    json_form *f = form_of("{\"a\":$,\"b\":[$,$],\"c\":1}"), *none = form_of("[1]"), *bare = form_of("$");
+    json_writer *w = json_writer_new(0);
+    json_writer_open_array(w);
+    json_writer_integer(w, 1);
+    json_writer_form(w, f);
+    json_writer_string(w, TEXT("x\""));
+    json_writer_open_object(w);
+    json_writer_key(w, TEXT("k"));
+    json_writer_integers(w, (double[]){-5}, 1);
+    json_writer_close_object(w);
+    json_writer_open_string(w);
+    json_writer_text(w, TEXT("y"));
+    json_writer_close_string(w);
+    json_writer_form(w, none);
+    json_writer_form(w, bare);
+    json_writer_integers(w, (double[]){2}, 1);
+    json_writer_close_array(w);
+    check_written(w, "[1,{\"a\":\"x\\\"\",\"b\":[{\"k\":-5},\"y\"],\"c\":1},[1],2]");
+    json_writer_form(w, f); // as the whole text
+    json_writer_integers(w, (double[]){1, 2, 3}, 3);
+    check_written(w, "{\"a\":1,\"b\":[2,3],\"c\":1}");
+
+    json_writer_form(w, f); // a hole is left
+    json_writer_integer(w, 1);
+    CHECK(json_writer_error(w, true) != NULL);
+    json_writer_reset(w);
+    json_writer_form(w, f);
+    json_writer_key(w, TEXT("k"));
+    CHECK(json_writer_error(w, false) != NULL);
+    json_writer_reset(w);
+    json_writer_open_object(w);
+    json_writer_key(w, TEXT("k"));
+    json_writer_form(w, f);
+    json_writer_close_object(w);
+    CHECK(json_writer_error(w, false) != NULL);
+    json_writer_reset(w);
+    json_writer_form(w, f);
+    json_writer_form(w, f);
+    CHECK(json_writer_error(w, false) != NULL);
+    json_writer_reset(w);
+    json_writer_integers(w, (double[]){9007199254740992.0}, 1);
+    CHECK(json_writer_error(w, false) != NULL);
+    json_writer_free(w);
+    json_form_free(f);
+    json_form_free(none);
+    json_form_free(bare);
+    json_form_free(NULL);
+}
+
 int main(void)
 {
+    test_forms();
     test_elements();
     test_values();
     test_splices();
