@@ -58,15 +58,13 @@ end
 --- Prepares a stream: the constant pieces of its chunks. The upstream's id comes with message_start.
 ---@return string[] variables
 function M.open(ctx, include_usage)
-  -- Eight fields, since as many of these stand in memory as streams are open.
+  -- The plugin's own table of this request, with eight fields, since as many stand in memory as streams are open.
   -- tool_count: tool calls opened so far; tool_of: content block index -> number of its tool call; has_arguments:
   -- number of a tool call -> a fragment went out.
-  local s = {
-    include_usage = include_usage, created = answer.created(), id = false, head = false, has_role = false,
-    tool_count = 0, tool_of = false, has_arguments = false,
-  }
+  local s = ctx.own
+  s.include_usage, s.created, s.has_role = include_usage, answer.created(), false
+  s.tool_count, s.tool_of, s.has_arguments = 0, false, false
   s.head = head_of(ctx, s)
-  ctx.own.stream = s
   return { s.head, include_usage and USAGE_TAIL_TEXT or TAIL_TEXT, NO_BLOCK, "0" }
 end
 
@@ -156,7 +154,7 @@ end
 ---@return nil
 ---@return gate.Err? err `bad_upstream`: the event is no JSON.
 function M.translate(ctx, name, data, relay)
-  local s, handle = ctx.own.stream, on[name]
+  local s, handle = ctx.own, on[name]
   if not handle then
     return
   end
@@ -170,7 +168,7 @@ end
 
 --- After message_stop: the last chunk, usage where it was asked for, the end mark.
 function M.finish(ctx, relay)
-  local s = ctx.own.stream
+  local s = ctx.own
   if not s.has_role then
     on.message_start(relay, s, nil, ctx)
   end
