@@ -75,7 +75,7 @@ describe("rt.server", function()
       end)
       assert.is_true(eventually.still(function()
         return sent
-      end) < 32 * 1048576)
+      end) < 56 * 1048576) -- less than all of it, more than the kernel may keep
       go = true
       assert.matches("^HTTP/1.1 200", http.read_all(conn))
       assert.equal(67108864, size)
