@@ -89,7 +89,7 @@ typedef struct program_var {
 typedef struct program_state {
     sse_reader reader;
     program *program;
-    program_var *vars;   // as many as were needed
+    program_var *vars; // as many as were needed
     int var_count;
     sse_event event;     // the one that woke the caller, or that was peeked at
     uint64_t events;     // not idle ones, all told
