@@ -216,7 +216,7 @@ end
 local w = json.writer()
 
 local function write(doc, r, spliced)
-  w:begin(doc:size() + 256)
+  w:begin_from(doc)
   w:open_object()
   w:key("model")
   w:string(r.model)

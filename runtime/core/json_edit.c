@@ -394,3 +394,77 @@ int json_document_remove(json_document *d, const json_step *path, size_t count)
     l->count--;
     return 0;
 }
+
+// The neighbours of a reference behind its first value, as entries behind `position`. false: out of memory.
+static bool add_neighbours(json_document *d, uint32_t list, uint32_t position, const json_reference *r)
+{
+    json_list *l = json_list_at(d, list);
+    uint32_t more = r->count - 1;
+    if (l->room - l->count < more) {
+        uint32_t room = l->count + more + 4, first = take_cells(d, room);
+        if (first == UINT32_MAX)
+            return false;
+        memcpy(&d->cells[first], &d->cells[l->first], 2 * (size_t)l->count * sizeof(*d->cells));
+        l->first = first;
+        l->room = room;
+    }
+    uint32_t *entry = json_entry(d, l, position + 1);
+    memmove(entry + 2 * (size_t)more, entry, 2 * (size_t)(l->count - position - 1) * sizeof(*entry));
+    l->count += more;
+    for (uint32_t i = 0, id = r->first; i < more; i++) {
+        id = json_node_at(d, id)->next;
+        *entry++ = JSON_NONE;
+        *entry++ = id;
+    }
+    return true;
+}
+
+typedef struct places {
+    const json_reference *next, *end;
+    size_t from; // of the text in the patch
+} places;
+
+// Opens the container `id` of the patch and puts the references in their places inside it. JSON_NONE: out of memory.
+static uint32_t place_inside(json_document *d, uint32_t id, places *p)
+{
+    uint32_t list = open_container(d, id);
+    if (list == JSON_NONE)
+        return JSON_NONE;
+    size_t end = json_node_at(d, id)->end;
+    for (uint32_t i = 0; p->next < p->end && p->from + p->next->at < end; i++) {
+        uint32_t value = json_entry(d, json_list_at(d, list), i)[1];
+        const json_node *node = json_node_at(d, value);
+        size_t at = p->from + p->next->at;
+        if (at >= node->end)
+            continue;
+        if (at > node->start) {
+            value = place_inside(d, value, p);
+            if (value == JSON_NONE)
+                return JSON_NONE;
+            json_entry(d, json_list_at(d, list), i)[1] = value;
+            continue;
+        }
+        json_entry(d, json_list_at(d, list), i)[1] = p->next->first;
+        if (!add_neighbours(d, list, i, p->next))
+            return JSON_NONE;
+        i += p->next->count - 1;
+        p->next++;
+    }
+    return list;
+}
+
+bool json_assemble(json_document *d, const char *text, size_t size, const json_reference *references, size_t count)
+{
+    uint32_t root = json_document_put_raw(d, text, size);
+    if (root == JSON_NONE)
+        return false;
+    places p = {.next = references, .end = references + count, .from = d->patch->bytes->size - size};
+    if (count > 0)
+        root = references[0].at == 0 ? references[0].first : place_inside(d, root, &p);
+    if (root == JSON_NONE) {
+        put_failed(d, "out of memory", 0);
+        return false;
+    }
+    d->root = root;
+    return true;
+}

@@ -3,6 +3,7 @@
 #define MOONGATE_CORE_JSON_INSIDE_H
 
 #include "json_document.h"
+#include "json_writer.h"
 
 // The upper two bits of an id say what the rest is an index into.
 #define SPACE_MASK 0xC0000000u
@@ -50,6 +51,29 @@ static inline uint32_t *json_entry(const json_document *d, const json_list *l, u
     return &d->cells[l->first + 2 * (size_t)i];
 }
 
+// Values of base that take the place of one value in a text of the patch, which only holds their place.
+typedef struct json_reference {
+    uint32_t at;    // offset of the place in the text
+    uint32_t first; // id
+    uint32_t count; // so many neighbours; more than one only in an array
+} json_reference;
+
+// The text of a form without its holes; piece i ends at ends[i].
+struct json_form {
+    uint32_t count;  // holes; there is one piece more
+    uint32_t ends[]; // of the pieces in the text behind
+};
+
+static inline const char *json_form_text(const json_form *f)
+{
+    return (const char *)&f->ends[f->count + 1];
+}
+
+// Spans of base from this size on are referenced; below, copying costs less than another segment or edit.
+enum { JSON_REFERENCE_SIZE = 4096 };
+
+// Makes text[0..size) the content, with references (in the order of their offsets) in their places. false: d->error.
+bool json_assemble(json_document *d, const char *text, size_t size, const json_reference *references, size_t count);
 // Makes sure that base is scanned; false: d->error says why not.
 bool json_ready(json_document *d);
 // The present id of a value: an edited container instead of what it was made from.

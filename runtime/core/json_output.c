@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// A span of base from this size on is referenced; below, copying costs less than another segment.
-enum { REFERENCE_SIZE = 4096, FEW_PARTS = 8 };
+enum { REFERENCE_SIZE = JSON_REFERENCE_SIZE, FEW_PARTS = 8 };
 
 typedef struct part {
     size_t from; // offset in base, or in the gathered bytes
@@ -106,6 +105,21 @@ static void emit_span(sink *s, const origin *o, uint32_t from, uint32_t to)
     emit(s, o->data + from, to - from, o->space == IN_BASE);
 }
 
+// The comma between two values that were not neighbours before; where a comma stands between them in base, it is
+// that one, so that they become one run.
+static void emit_comma(sink *s, uint32_t before, uint32_t value)
+{
+    const json_document *d = s->d;
+    if ((before & SPACE_MASK) == IN_BASE && (value & SPACE_MASK) == IN_BASE) {
+        const char *comma = d->base->bytes->data + d->base->nodes.items[before].end;
+        if (d->base->nodes.items[before].end + 1 == d->base->nodes.items[value].start && *comma == ',') {
+            emit(s, comma, 1, true);
+            return;
+        }
+    }
+    emit(s, ",", 1, false);
+}
+
 static void emit_list(sink *s, uint32_t id)
 {
     const json_document *d = s->d;
@@ -128,6 +142,8 @@ static void emit_list(sink *s, uint32_t id)
         uint32_t own = slot & ~SPACE_MASK; // first node of the original member or element
         if (is_own && own == follows)
             emit_span(s, &o, at, o.items[own].start); // white space, and the comma unless it is the first
+        else if (i > 0 && !is_object)
+            emit_comma(s, json_entry(d, l, i - 1)[1], value);
         else if (i > 0)
             emit(s, ",", 1, false);
         if (is_object) {

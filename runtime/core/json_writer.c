@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_KEPT = 1 << 16 };
+
 json_writer *json_writer_new(size_t capacity)
 {
     json_writer *w = zeroed(sizeof(*w));
@@ -20,11 +22,16 @@ void json_writer_free(json_writer *w)
     if (!w)
         return;
     bytes_drop(w->out);
+    json_document_drop(w->source);
+    free(w->references);
     free(w);
 }
 
 void json_writer_reset(json_writer *w)
 {
+    json_document_drop(w->source);
+    w->source = NULL;
+    w->reference_count = 0;
     if (w->out)
         w->out->size = 0;
     w->error = NULL;
@@ -42,6 +49,12 @@ void json_writer_begin(json_writer *w, size_t capacity)
         w->error = "out of memory";
 }
 
+void json_writer_begin_from(json_writer *w, json_document *source)
+{
+    json_writer_begin(w, 1024);
+    w->source = json_document_hold(source);
+}
+
 static void fail(json_writer *w, const char *message)
 {
     if (!w->error)
@@ -54,54 +67,10 @@ static void append(json_writer *w, const char *text, size_t size)
         fail(w, "out of memory");
 }
 
-struct json_form {
-    uint32_t count;  // holes; there is one piece more
-    uint32_t ends[]; // of the pieces in the text behind
-};
-
-static const char *form_text(const json_form *f)
-{
-    return (const char *)&f->ends[f->count + 1];
-}
-
-json_form *json_form_new(const char *text, size_t size, json_error *error)
-{
-    uint32_t count = 0;
-    for (size_t i = 0; i < size; i++)
-        count += text[i] == '$';
-    json_form *f = size < UINT32_MAX ? calloc(1, sizeof(*f) + (count + 1) * sizeof(*f->ends) + size) : NULL;
-    if (!f) {
-        *error = (json_error){.message = "out of memory"};
-        return NULL;
-    }
-    f->count = count;
-    char *to = (char *)&f->ends[count + 1];
-    for (size_t i = 0; i < size; i++)
-        to[i] = text[i] == '$' ? '0' : text[i];
-    if (!json_check(to, size, error)) {
-        free(f);
-        return NULL;
-    }
-    uint32_t at = 0, piece = 0;
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] == '$')
-            f->ends[piece++] = at;
-        else
-            to[at++] = text[i];
-    }
-    f->ends[piece] = at;
-    return f;
-}
-
-void json_form_free(json_form *f)
-{
-    free(f);
-}
-
 static void append_piece(json_writer *w, uint32_t piece)
 {
     uint32_t from = piece > 0 ? w->form->ends[piece - 1] : 0;
-    append(w, form_text(w->form) + from, w->form->ends[piece] - from);
+    append(w, json_form_text(w->form) + from, w->form->ends[piece] - from);
 }
 
 static bool in_hole(const json_writer *w)
@@ -242,6 +211,31 @@ void json_writer_string(json_writer *w, const char *text, size_t size)
     end_value(w);
 }
 
+// Holds the place of `count` large neighbours in source's base.
+static void refer(json_writer *w, uint32_t first, uint32_t count)
+{
+    if (w->reference_count == w->reference_room) {
+        uint32_t room = w->reference_room > 0 ? w->reference_room * 2 : 8;
+        json_reference *references = realloc(w->references, room * sizeof(*references));
+        if (!references) {
+            fail(w, "out of memory");
+            return;
+        }
+        w->references = references;
+        w->reference_room = room;
+    }
+    if (!begin_value(w))
+        return;
+    w->references[w->reference_count++] = (json_reference){(uint32_t)w->out->size, first, count};
+    append(w, "0", 1);
+    end_value(w);
+}
+
+static bool is_referable(const json_writer *w, const json_document *d, uint32_t id, size_t size)
+{
+    return d == w->source && (id & SPACE_MASK) == IN_BASE && size >= JSON_REFERENCE_SIZE;
+}
+
 static void plain_value(json_writer *w, const char *text, size_t size)
 {
     if (!begin_value(w))
@@ -309,16 +303,24 @@ void json_writer_node(json_writer *w, json_document *d, uint32_t id)
     const char *raw = json_document_raw(d, id, &size);
     if (!raw)
         fail(w, d->is_freed ? "the document was freed" : "no such value");
+    else if (size >= JSON_REFERENCE_SIZE && d == w->source && is_referable(w, d, json_resolve(d, id), size))
+        refer(w, json_resolve(d, id), 1);
     else
         plain_value(w, raw, size);
 }
 
 // The same for an array that was not edited; its elements were not either. Neighbours that only a comma parts go
 // out as one run.
-static void plain_elements(json_writer *w, json_document *d, uint32_t id, uint32_t count)
+static void plain_elements(json_writer *w, json_document *d, uint32_t array, uint32_t from, uint32_t count)
 {
+    uint32_t id = json_document_at(d, array, from, NULL);
     const json_node *items = json_source_of(d, id)->nodes.items;
     const char *data = json_data_of(d, id);
+    uint32_t last = json_document_at(d, array, from + count - 1, NULL);
+    if (is_referable(w, d, id, items[last & ~SPACE_MASK].end - items[id & ~SPACE_MASK].start)) {
+        refer(w, id, count);
+        return;
+    }
     for (uint32_t i = 0, at = id & ~SPACE_MASK; i < count && !w->error;) {
         uint32_t start = items[at].start, end;
         do {
@@ -339,7 +341,7 @@ void json_writer_elements(json_writer *w, json_document *d, uint32_t array, uint
     else if (from > json_document_count(d, id) || count > json_document_count(d, id) - from)
         fail(w, "no such elements");
     else if (!json_is_list(id) && count > 0)
-        plain_elements(w, d, json_document_at(d, id, from, NULL), count);
+        plain_elements(w, d, id, from, count);
     for (uint32_t i = 0; !w->error && json_is_list(id) && i < count; i++)
         json_writer_node(w, d, json_document_at(d, id, from + i, NULL));
 }
@@ -406,6 +408,8 @@ const char *json_writer_error(const json_writer *w, bool finished)
 
 bytes *json_writer_take(json_writer *w)
 {
+    if (w->reference_count > 0)
+        fail(w, "a text with references is a document only");
     if (json_writer_error(w, true))
         return NULL;
     bytes *out = w->out;
@@ -415,15 +419,33 @@ bytes *json_writer_take(json_writer *w)
     return out;
 }
 
+static json_document *assembled(json_writer *w)
+{
+    json_document *d = json_document_fork(w->source);
+    if (d && json_assemble(d, w->out->data, w->out->size, w->references, w->reference_count)) {
+        json_writer_reset(w);
+        if (w->out->capacity > MAX_KEPT) { // what one large request needed is not kept for the next
+            bytes_drop(w->out);
+            w->out = NULL;
+        }
+        return d;
+    }
+    fail(w, d ? d->error.message : w->source->is_freed ? "the document was freed" : "out of memory");
+    json_document_drop(d);
+    return NULL;
+}
+
 json_document *json_writer_document(json_writer *w)
 {
+    if (w->reference_count > 0)
+        return json_writer_error(w, true) ? NULL : assembled(w);
     bytes *out = json_writer_take(w);
     return out ? json_document_lazy(out) : NULL;
 }
 
 const char *json_writer_written(const json_writer *w, size_t *size)
 {
-    if (json_writer_error(w, true))
+    if (json_writer_error(w, true) || w->reference_count > 0)
         return NULL;
     *size = w->out->size;
     return w->out->data;

@@ -11,12 +11,16 @@ enum { JSON_WRITER_DEPTH = 512 };
 
 // A JSON text with holes, made once and filled for every answer.
 typedef struct json_form json_form;
+struct json_reference;
 
 typedef struct json_writer {
     bytes *out;
     const json_form *form; // whose holes are being filled; NULL: none
     uint32_t form_hole;    // how many are filled
     uint32_t form_depth;
+    json_document *source; // whose large values are referenced; NULL: everything is copied
+    struct json_reference *references;
+    uint32_t reference_count, reference_room;
     const char *error; // static text; NULL: none
     uint32_t depth;
     bool needs_comma;
@@ -33,6 +37,10 @@ void json_writer_free(json_writer *w); // NULL is fine
 void json_writer_reset(json_writer *w);
 // The same, with room for so many bytes.
 void json_writer_begin(json_writer *w, size_t capacity);
+// The same for a text that is largely made of source's bytes: its large values are not copied, and
+// json_writer_document() gives a document that shares them and needs no scanning of them. Nothing else may be asked
+// for at the end.
+void json_writer_begin_from(json_writer *w, json_document *source);
 
 // A form from a text in which each `$` is a hole for one value (so no string in it may have a `$`). NULL: out of
 // memory, or not JSON once the holes are filled; *error says what.

@@ -2,6 +2,7 @@
 // bytes, then the text. What must hold: a text that scans is put out as the same bytes; after any edits the
 // output scans again and says the same as the document; a text that does not scan has its error inside.
 #include "core/json_document.h"
+#include "core/json_survey.h"
 #include "core/json_writer.h"
 
 #include <stdlib.h>
@@ -75,8 +76,36 @@ static void edit(json_document *d, const uint8_t *p)
     }
 }
 
+// What is told of the whole root at once is what walking it tells.
+static void survey(json_document *d)
+{
+    static const json_row_query query = {
+        .word_key = {"a", 1, 0}, .value_key = {"b", 1, 0}, .words = {{"x", 1, 0}}, .word_count = 1};
+    json_rows seen;
+    json_row rows[8];
+    int64_t count = json_document_rows(d, JSON_ROOT, &query, &seen, rows, 8);
+    MUST((count >= 0) == (json_document_type(d, JSON_ROOT) == JSON_ARRAY));
+    for (int64_t i = 0; i < count; i++)
+        MUST(json_document_at(d, JSON_ROOT, (uint32_t)i, NULL) == rows[i].element);
+    json_names *names = json_names_new();
+    json_members members;
+    json_member list[8];
+    uint32_t ids[8];
+    uint8_t types[8];
+    for (int i = 0; i < 8; i++)
+        MUST(json_names_add(names, keys[i], strlen(keys[i]), i & 1) == i);
+    if (json_document_members(d, JSON_ROOT, names, &members, list, 8, ids, types) == 0) {
+        for (int i = 0; i < 8; i++) {
+            json_step step = {keys[i], (uint32_t)strlen(keys[i]), 0};
+            MUST(json_document_find(d, JSON_ROOT, &step, 1) == ids[i]);
+        }
+    }
+    json_names_free(names);
+}
+
 static void check_document(json_document *d)
 {
+    survey(d);
     bytes *b = joined(d);
     json_error error;
     json_limits deep = {.max_depth = 4096};

@@ -71,6 +71,7 @@ json_writer *json_writer_new(size_t capacity);
 void json_writer_free(json_writer *w);
 void json_writer_reset(json_writer *w);
 void json_writer_begin(json_writer *w, size_t capacity);
+void json_writer_begin_from(json_writer *w, json_document *source);
 typedef struct json_form json_form;
 json_form *json_form_new(const char *text, size_t size, json_error *error);
 void json_form_free(json_form *f);

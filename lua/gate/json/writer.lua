@@ -18,6 +18,13 @@ function Writer:begin(capacity_bytes)
   C.json_writer_begin(self, capacity_bytes or 256)
 end
 
+--- Begins anew, for a document that is largely made of another one's values: large ones are shared, not copied.
+--- Ends with document() only.
+---@param source gate.json.Doc Not edited until then.
+function Writer:begin_from(source)
+  C.json_writer_begin_from(self, source)
+end
+
 function Writer:open_object()
   C.json_writer_open_object(self)
 end
@@ -165,6 +172,7 @@ function Writer:document()
   raise_if_failed(self)
   local written = C.json_writer_document(self)
   if written == nil then
+    raise_if_failed(self)
     error("json: out of memory", 2)
   end
   return (document.own(written))
@@ -176,7 +184,12 @@ local size = ffi.new("json_size")
 ---@return string
 function Writer:finish()
   raise_if_failed(self)
-  local text = ffi.string(C.json_writer_written(self, size), size.n)
+  local written = C.json_writer_written(self, size)
+  if written == nil then
+    C.json_writer_reset(self)
+    error("json: a text that shares another document's values ends with document()", 2)
+  end
+  local text = ffi.string(written, size.n)
   C.json_writer_reset(self)
   return text
 end

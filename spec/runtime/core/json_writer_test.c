@@ -237,8 +237,130 @@ static void test_forms(void)
     json_form_free(NULL);
 }
 
+// What is written from a source, with large values shared, says the same as what is copied.
+static void write_mixture(json_writer *w, json_document *d)
+{
+    uint32_t list = json_document_find(d, JSON_ROOT, &(json_step){"list", 4, 0}, 1);
+    uint32_t big = json_document_find(d, JSON_ROOT, &(json_step){"big", 3, 0}, 1);
+    json_writer_open_object(w);
+    json_writer_key(w, TEXT("first"));
+    json_writer_node(w, d, big);
+    json_writer_key(w, TEXT("in"));
+    json_writer_open_array(w);
+    json_writer_integer(w, 0);
+    json_writer_elements(w, d, list, 0, 2);
+    json_writer_open_object(w);
+    json_writer_key(w, TEXT("deep"));
+    json_writer_open_array(w);
+    json_writer_elements(w, d, list, 1, 4);
+    json_writer_node(w, d, big);
+    json_writer_null(w);
+    json_writer_close_array(w);
+    json_writer_key(w, TEXT("k"));
+    json_writer_string(w, TEXT("0"));
+    json_writer_close_object(w);
+    json_writer_node(w, d, big);
+    json_writer_node(w, d, list);
+    json_writer_close_array(w);
+}
+
+static void check_same(json_document *a, json_document *b)
+{
+    size_t size, other_size;
+    const char *text = json_document_text(b, &other_size);
+    char *copy = malloc(other_size + 1);
+    memcpy(copy, text, other_size);
+    text = json_document_text(a, &size);
+    CHECK(size == other_size && memcmp(text, copy, size) == 0);
+    CHECK(json_document_size(a) == size);
+    free(copy);
+    json_error error;
+    output *o = json_document_output(a);
+    bytes *joined = bytes_new(size);
+    for (size_t i = 0; i < o->count; i++)
+        bytes_append(joined, o->segments[i].data, o->segments[i].size);
+    json_document *again = json_document_parse(joined, NULL, &error);
+    CHECK(again != NULL);
+    json_document_drop(again);
+}
+
+static void test_references(void)
+{
+    char *text = malloc(100000), *at = text + sprintf(text, "{\"big\":\"");
+    for (int i = 0; i < 5000; i++)
+        *at++ = 'b';
+    at += sprintf(at, "\" ,\"list\": [");
+    for (int i = 0; i < 6; i++) {
+        at += sprintf(at, "%s{\"a\":\"", i == 0 ? "" : i == 3 ? " , " : ",");
+        for (int k = 0; k < 1500; k++)
+            *at++ = 'a';
+        at += sprintf(at, "\"}");
+    }
+    at += sprintf(at, "]}");
+    json_error error;
+    json_document *d = json_document_parse_copy(text, (size_t)(at - text), NULL, &error);
+    CHECK(d != NULL);
+    json_writer *shared = json_writer_new(0), *plain = json_writer_new(0);
+    for (int edited = 0; edited < 2; edited++) {
+        json_writer_begin_from(shared, d);
+        write_mixture(shared, d);
+        json_writer_close_object(shared);
+        json_document *a = json_writer_document(shared);
+        write_mixture(plain, d);
+        json_writer_close_object(plain);
+        json_document *b = json_writer_document(plain);
+        CHECK(a != NULL && b != NULL && a != d);
+        check_same(a, b);
+        // It is read and edited as any other, and its source may go before it.
+        json_step path[] = {{"in", 2, 0}, {NULL, 0, 3}, {"deep", 4, 0}, {NULL, 0, 2}, {"a", 1, 0}};
+        json_value v;
+        CHECK(json_document_get(a, JSON_ROOT, path, 5, &v) == JSON_STRING && v.size == 1500);
+        json_document *fork = json_document_fork(a);
+        CHECK(json_document_set(a, path, 5, json_document_put_number(a, 1)) == 0);
+        CHECK(json_document_set(b, path, 5, json_document_put_number(b, 1)) == 0);
+        CHECK(json_document_remove(a, path, 4) == json_document_remove(b, path, 4));
+        check_same(a, b);
+        CHECK(json_document_size(fork) > json_document_size(a));
+        json_document_drop(a);
+        json_document_drop(b);
+        json_document_drop(fork);
+        json_step first[] = {{"list", 4, 0}, {NULL, 0, 1}, {"n", 1, 0}};
+        CHECK(json_document_set(d, first, 3, json_document_put_string(d, "new", 3)) == 0);
+    }
+    // The whole text is one shared value.
+    uint32_t big = json_document_find(d, JSON_ROOT, &(json_step){"big", 3, 0}, 1);
+    json_writer_begin_from(shared, d);
+    json_writer_node(shared, d, big);
+    CHECK(json_writer_take(shared) == NULL);
+    json_writer_begin_from(shared, d);
+    json_writer_node(shared, d, big);
+    size_t size;
+    CHECK(json_writer_written(shared, &size) == NULL);
+    json_document *whole = json_writer_document(shared);
+    CHECK(whole && json_document_size(whole) == 5002);
+    json_document_drop(whole);
+    // A key twice, and a source that was freed meanwhile.
+    json_writer_begin_from(shared, d);
+    json_writer_open_object(shared);
+    for (int i = 0; i < 2; i++) {
+        json_writer_key(shared, TEXT("k"));
+        json_writer_node(shared, d, big);
+    }
+    json_writer_close_object(shared);
+    CHECK(json_writer_document(shared) == NULL && json_writer_error(shared, true) != NULL);
+    json_writer_begin_from(shared, d);
+    json_writer_node(shared, d, big);
+    json_document_free(d);
+    CHECK(json_writer_document(shared) == NULL);
+    json_writer_free(shared);
+    json_writer_free(plain);
+    json_document_drop(d);
+    free(text);
+}
+
 int main(void)
 {
+    test_references();
     test_forms();
     test_elements();
     test_values();
