@@ -88,6 +88,9 @@ end
 
 local SHOULD_RETRY = { ["true"] = true, ["false"] = false }
 
+-- 429s that no waiting cures (messages-api.md section 8): not tried again on the same account.
+local SPEND_LIMITS = { enforced_spend_limit_reached = true, contract_spend_limit_reached = true }
+
 --- Reads an upstream's error answer.
 ---@param call rt.client.Call
 ---@param text string At most 64 KB of the body.
@@ -110,6 +113,9 @@ function M.read_error(call, text)
     if type(kind) == "string" then
       err.type, err.message, err.body = kind, doc:get("error", "message"), text
       err.error_code = doc:get("error", "details", "error_code")
+      if type(err.error_code) == "string" and SPEND_LIMITS[err.error_code] then
+        err.code, err.detail_code = "upstream_billing", "insufficient_quota"
+      end
       -- The status decides where it is specific; a type may say more about a plain 400 or 500.
       if not CODE_OF_STATUS[status] then
         err.code = CODE_OF_TYPE[kind] or err.code
@@ -155,7 +161,7 @@ function M.open_account(conf, info, base_url)
   if not url then
     return nil, err
   end
-  local is_loopback = url.host == "localhost" or url.host:find("^%[?::1%]?$") or url.host:find("^127%.")
+  local is_loopback = url.host == "localhost" or url.host:find("^%[?::1%]?$") or url.host:find("^127%.%d+%.%d+%.%d+$")
   if url.scheme == "http" and not is_loopback and not conf.allow_plain_http then
     return nil, { code = "bad_config", message = ("account %s: base_url: http:// is for loopback only"):format(info.name) }
   end
